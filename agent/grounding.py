@@ -1,0 +1,168 @@
+"""Ties an answer to its passages: each sentence is checked against a passage's own sentence, and cited or removed.
+
+The check is lexical for now: the share of a sentence's content words and numbers that one source sentence and its
+neighbours hold. Citations are made here from the passages themselves, never taken from the model's text, so a
+citation that does not resolve cannot appear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agent.events import Source
+
+_WORD = re.compile(r"\w+(?:[.,]\d+)*", re.UNICODE)
+# A sentence ends at . ! ? (with closing quotes) before a space, or at a line break; a dot after an initial,
+# a title or a known abbreviation does not end one.
+_BREAK = re.compile(r"(?<=[.!?。！？।])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？।])|\n+")
+_ABBREVIATION = re.compile(
+    r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|No|Nos|Fig|Eq|Inc|Ltd|Co|Corp|approx|ca|cf|e\.g|i\.e|al|etc|U\.S))\.$"
+)
+_MODEL_CITATION = re.compile(r"\s*\[\d+(?:\s*[,;-]\s*\d+)*\]")
+_STOP_WORDS = frozenset(
+    """
+    a about above after again all also am an and any are as at be because been before being below between both but by
+    can could did do does doing down during each few for from further had has have having he her here hers him his how
+    i if in into is it its itself just may me might more most my no nor not now of off on once only or other our out
+    over own same shall she should so some such than that the their them then there these they this those through to
+    too under until up very was we were what when where which while who whom whose why will with would you your
+    according answer passage passages document documents mentioned states stated text question given based provided
+    s t don
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a text: `text[start:end]`, end exclusive."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """An answer after its check: the text with its citations, the sources it cites and what was taken out."""
+
+    text: str
+    sources: tuple[Source, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def supported(self) -> bool:
+        """True where at least one sentence stands and none had to be removed."""
+        return bool(self.sources) and not self.removed
+
+
+def sentences(text: str) -> list[Span]:
+    """The sentences of a text as spans without surrounding white space, in order."""
+    spans, start = [], 0
+    for match in _BREAK.finditer(text):
+        if "\n" not in match.group() and _ABBREVIATION.search(text[start : match.start()]):
+            continue
+        spans.append(_trimmed(text, start, match.start() if "\n" in match.group() else match.end()))
+        start = match.end()
+    spans.append(_trimmed(text, start, len(text)))
+    return [span for span in spans if span.end > span.start]
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    piece = text[start:end]
+    return Span(start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip()))
+
+
+def content_words(text: str) -> set[str]:
+    """The words that carry meaning, lowercased and without a plural or possessive s; numbers stay whole."""
+    words = {word.casefold() for word in _WORD.findall(text)}
+    return {_stem(word) for word in words if word not in _STOP_WORDS}
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def support(claim: set[str], source: set[str]) -> float:
+    """The share of the claim's content words that the source holds, 0 where one of its numbers is missing.
+
+    A claim without content words is supported by nothing.
+    """
+    if not claim or any(word not in source for word in claim if any(char.isdigit() for char in word)):
+        return 0.0
+    return len(claim & source) / len(claim)
+
+
+def quote_for(claim: str, question: str, passage: str) -> tuple[float, Span]:
+    """The sentence of the passage that best supports the claim, and how well (0 to 1).
+
+    Words that only repeat the question prove nothing, so the rest of the claim decides where there is a rest. A
+    sentence is judged together with its neighbours, since names are often given one sentence earlier; among equals
+    the one nearer to the claim alone, then to the question, is quoted.
+    """
+    spans = sentences(passage)
+    words = [content_words(passage[span.start : span.end]) for span in spans]
+    asked = content_words(question)
+    said = content_words(claim)
+    wanted = (said - asked) or said
+    best: tuple[tuple[float, float, float], Span] = ((0.0, 0.0, 0.0), Span(0, 0))
+    for index, span in enumerate(spans):
+        around = set[str]().union(*words[max(0, index - 1) : index + 2])
+        rank = (support(wanted, around), support(wanted, words[index]), support(asked, words[index]))
+        if rank > best[0]:
+            best = (rank, span)
+    return best[0][0], best[1]
+
+
+def strip_citations(text: str) -> str:
+    """The text without `[1]`-like marks, whoever wrote them."""
+    return _MODEL_CITATION.sub("", text).strip()
+
+
+def ground(answer: str, question: str, passages: Sequence[Source], texts: Sequence[str], floor: float) -> Grounded:
+    """Check every sentence of an answer against the passages and number what it rests on.
+
+    Args:
+        answer: what the model wrote; citation marks in it are ignored.
+        question: what was asked, to choose between equally good quotes.
+        passages: the passages shown to the model, in the order shown.
+        texts: the passages' texts, same order and length.
+        floor: the least share of a sentence's content that must stand in its source.
+    """
+    kept: list[tuple[str, Source]] = []
+    removed: list[str] = []
+    clean = strip_citations(answer)
+    # A small model likes to repeat itself: a sentence counts once.
+    for sentence in dict.fromkeys(clean[span.start : span.end] for span in sentences(clean)):
+        found = [quote_for(sentence, question, text) for text in texts]
+        best = max(range(len(found)), key=lambda index: found[index][0], default=None)
+        if best is None or found[best][0] < floor:
+            removed.append(sentence)
+        else:
+            kept.append((sentence, quoting(passages[best], texts[best], found[best][1])))
+    return _numbered(kept, removed)
+
+
+def quoting(passage: Source, text: str, span: Span) -> Source:
+    """The passage narrowed to one quote of its text, its offsets counted in the document."""
+    return replace(
+        passage, start=passage.start + span.start, end=passage.start + span.end, quote=text[span.start : span.end]
+    )
+
+
+def _numbered(kept: Sequence[tuple[str, Source]], removed: Sequence[str]) -> Grounded:
+    """Number the sources by their first citation, one number a quote."""
+    numbers: dict[tuple[str, int, int], Source] = {}
+    cited = []
+    for sentence, source in kept:
+        key = (source.document_id, source.start, source.end)
+        source = numbers.setdefault(key, replace(source, number=len(numbers) + 1))
+        cited.append(_cite(sentence, source.number))
+    return Grounded(" ".join(cited), tuple(numbers.values()), tuple(removed))
+
+
+def _cite(sentence: str, number: int) -> str:
+    """`The sky is blue.` becomes `The sky is blue [1].`"""
+    mark = re.search(r"[.!?。！？।]+[\"'”’)\]]*$", sentence)
+    cut = mark.start() if mark else len(sentence)
+    return f"{sentence[:cut]} [{number}]{sentence[cut:]}"

@@ -1,0 +1,152 @@
+"""Every value a person can set, where it came from, and the only reader of the environment.
+
+Order of precedence: command-line flag, then `HEARTH_<NAME>`, then `hearth.toml` in the data home, then the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from agent.errors import BadSetting, UnknownSetting
+from models.home import data_home
+
+PREFIX = "HEARTH_"
+FILE_NAME = "hearth.toml"
+# Read elsewhere (the data home) or by tests alone; not settings of the application.
+_OTHER_VARIABLES = {"HEARTH_HOME", "HEARTH_DEBUG"}
+
+
+def _setting(default: Any, help: str, check: Callable[[Any], bool] | None = None, expected: str = "") -> Any:
+    return field(default=default, metadata={"help": help, "check": check, "expected": expected})
+
+
+def _positive(value: Any) -> bool:
+    return bool(value > 0)
+
+
+def _share(value: Any) -> bool:
+    return bool(0 <= value <= 1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The resolved settings of one run; change them with `dataclasses.replace` or by loading again."""
+
+    home: Path = field(default_factory=data_home, metadata={"help": "the one data folder", "check": None})
+    chat_model: str = _setting("smollm2-135m-instruct", "the chat model: a catalog name, hub id or local folder")
+    embed_model: str = _setting("all-minilm-l6-v2", "the embedding model: a catalog name, hub id or local folder")
+    collection: str = _setting("default", "the collection that files go into and questions search")
+    top_k: int = _setting(4, "passages shown to the model", _positive, "a whole number above 0")
+    relevance_floor: float = _setting(
+        0.5, "probability below which a passage counts as off the question", _share, "a number from 0 to 1"
+    )
+    support_floor: float = _setting(
+        0.6, "share of a sentence's content that its source must hold", _share, "a number from 0 to 1"
+    )
+    max_new_tokens: int = _setting(256, "the longest reply, in tokens", _positive, "a whole number above 0")
+    temperature: float = _setting(
+        0.0, "0 always picks the likeliest token; higher varies", lambda v: 0 <= v <= 2, "a number from 0 to 2"
+    )
+    answer_timeout_seconds: float = _setting(120.0, "the longest one answer may take", _positive, "a number above 0")
+    host: str = _setting("127.0.0.1", "the address the chat listens on")
+    port: int = _setting(
+        8000, "the port the chat listens on", lambda v: 0 < v < 65536, "a whole number from 1 to 65535"
+    )
+    upload_limit_bytes: int = _setting(
+        100 * 2**20, "the largest file the chat accepts", _positive, "a whole number above 0"
+    )
+    origins: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False, metadata={"help": "", "check": None}
+    )
+
+    @property
+    def library_path(self) -> Path:
+        """Where the documents, chunks and vectors are kept."""
+        return self.home / "library"
+
+    def table(self) -> list[dict[str, Any]]:
+        """Every setting as `{name, value, origin, environment, help}`, in declaration order."""
+        return [
+            {
+                "name": name,
+                "value": str(value) if isinstance(value := getattr(self, name), Path) else value,
+                "origin": self.origins.get(name, "default"),
+                "environment": PREFIX + name.upper(),
+                "help": spec.metadata["help"],
+            }
+            for name, spec in _specs().items()
+        ]
+
+
+def _specs() -> dict[str, Any]:
+    return {spec.name: spec for spec in fields(Settings) if spec.name != "origins"}
+
+
+def load_settings(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Resolve the settings.
+
+    Args:
+        flags: values from the command line or a caller, None meaning "not given"; `home` may be among them.
+        environment: the variables to read; None reads the process's own.
+
+    Raises:
+        BadSetting: a value of the wrong type or outside its range, with where it was found.
+        UnknownSetting: a name in the file, the environment or the flags that no setting has.
+    """
+    environment = os.environ if environment is None else environment
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    home_flag = given.pop("home", None)
+    home = data_home(home_flag or environment.get("HEARTH_HOME"))
+    values: dict[str, Any] = {"home": home}
+    origins = {"home": "flag" if home_flag else "HEARTH_HOME" if environment.get("HEARTH_HOME") else "default"}
+    layers = (
+        (str(home / FILE_NAME), _read_file(home / FILE_NAME)),
+        (None, _from_environment(environment)),
+        ("flag", given),
+    )
+    for origin, layer in layers:
+        for name, raw in layer.items():
+            source = origin or PREFIX + name.upper()
+            values[name] = _parse(name, raw, source)
+            origins[name] = source
+    return Settings(**values, origins=MappingProxyType(origins))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(FILE_NAME, str(error), str(path), "a valid TOML file") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in _OTHER_VARIABLES
+    }
+
+
+def _parse(name: str, raw: Any, origin: str) -> Any:
+    specs = _specs()
+    if name not in specs or name == "home":
+        raise UnknownSetting(name, origin, difflib.get_close_matches(name, specs, n=2))
+    kind = type(specs[name].default)
+    expected = specs[name].metadata["expected"] or {str: "text", int: "a whole number", float: "a number"}[kind]
+    try:
+        value = kind(raw) if isinstance(raw, str) or type(raw) is int else raw
+    except ValueError as error:
+        raise BadSetting(name, raw, origin, expected) from error
+    check = specs[name].metadata["check"]
+    if type(value) is not kind or (check and not check(value)):
+        raise BadSetting(name, raw, origin, expected)
+    return value
