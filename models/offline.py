@@ -1,0 +1,36 @@
+"""Keeps the Hugging Face libraries from reaching for the network or reporting home.
+
+Runs when the models room is first imported, so before any of those libraries reads its environment; only
+`hearth models pull` opens the hub again, for its own process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",  # the tokenizer's own threads would fight the model's
+}
+
+
+def go_offline() -> None:
+    """Makes the hub libraries use only what is on this machine, whether or not they are imported already."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    _set_hub_offline(True)
+
+
+def allow_hub() -> None:
+    """Lets this process reach the hub; only for an explicit download."""
+    _set_hub_offline(False)
+
+
+def _set_hub_offline(offline: bool) -> None:
+    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1" if offline else "0"
+    # huggingface_hub copies the variable into a constant when it is imported, so a later change must reach that too
+    constants = sys.modules.get("huggingface_hub.constants")
+    if constants is not None:
+        constants.HF_HUB_OFFLINE = offline  # type: ignore[attr-defined]
