@@ -1,0 +1,41 @@
+"""The library: documents in, passages with their place out; one SQLite file is the truth, the indexes are caches.
+
+Names load on first use, so importing the room costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrieval.errors import RetrievalError
+    from retrieval.evaluation import evaluate_retrieval
+    from retrieval.library import Library
+    from retrieval.records import DocumentRecord, IngestFailure, IngestProgress, IngestReport, TextDocument
+    from retrieval.retriever import LibraryRetriever
+
+__all__ = [
+    "DocumentRecord",
+    "IngestFailure",
+    "IngestProgress",
+    "IngestReport",
+    "Library",
+    "LibraryRetriever",
+    "RetrievalError",
+    "TextDocument",
+    "evaluate_retrieval",
+]
+
+_HOMES = {
+    "Library": "retrieval.library",
+    "LibraryRetriever": "retrieval.retriever",
+    "RetrievalError": "retrieval.errors",
+    "evaluate_retrieval": "retrieval.evaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'retrieval' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "retrieval.records")), name)

@@ -1,0 +1,250 @@
+"""Everything that can go wrong in the library, each with a stable code and one sentence for the person.
+
+The class carries the facts; the sentence says what was found, what was expected and what to do. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class RetrievalError(Exception):
+    """Base of the room's errors; `code` is stable and scripts may rely on it."""
+
+    code: ClassVar[str] = "retrieval_error"
+
+
+class DocumentError(RetrievalError):
+    """One document cannot be used; the rest of the batch goes on.
+
+    Args:
+        document: the name the person knows the document by.
+        found: the rest of the sentence, from the verb on.
+    """
+
+    code = "document_error"
+
+    def __init__(self, document: str, found: str) -> None:
+        self.document = document
+        self.found = found
+        super().__init__(f"{document} {found}")
+
+
+class EmptyFile(DocumentError):
+    """The file has no bytes, or nothing but whitespace."""
+
+    code = "empty_file"
+
+
+class NoText(DocumentError):
+    """The file is sound, but no text could be taken from it."""
+
+    code = "no_text"
+
+
+class Encrypted(DocumentError):
+    """The file opens only with a password."""
+
+    code = "encrypted"
+
+
+class Corrupt(DocumentError):
+    """The file is damaged beyond what the parser can recover."""
+
+    code = "corrupt"
+
+
+class ParserTimeout(DocumentError):
+    """Parsing took longer than the limit and was ended."""
+
+    code = "timeout"
+
+
+class TooComplex(DocumentError):
+    """Parsing needed more memory or processor time than the limit."""
+
+    code = "too_complex"
+
+
+class TooLarge(DocumentError):
+    """The file, or the text in it, is larger than the limit; it was not read."""
+
+    code = "too_large"
+
+
+class TypeMismatch(DocumentError):
+    """The content is not what the extension says."""
+
+    code = "type_mismatch"
+
+
+class UnsupportedType(DocumentError):
+    """No parser for this kind of file."""
+
+    code = "unsupported_type"
+
+
+class NotFound(DocumentError):
+    """No such file, folder or document."""
+
+    code = "not_found"
+
+
+class PermissionDenied(DocumentError):
+    """The file or folder may not be read by this user."""
+
+    code = "permission"
+
+
+class NotRegularFile(DocumentError):
+    """A link, pipe, socket or device where a file was expected."""
+
+    code = "not_a_file"
+
+
+class Changed(DocumentError):
+    """The file changed while it was being read, twice."""
+
+    code = "changed"
+
+
+class Unreadable(DocumentError):
+    """The operating system could not read the file."""
+
+    code = "unreadable"
+
+
+class LibraryError(RetrievalError):
+    """The library itself, not one document, is the trouble.
+
+    Args:
+        library: folder of the library.
+        sentence: the whole sentence for the person.
+    """
+
+    code = "library_error"
+
+    def __init__(self, library: str, sentence: str) -> None:
+        self.library = library
+        super().__init__(sentence)
+
+
+class Locked(LibraryError):
+    """Another writer held the library longer than we waited."""
+
+    code = "locked"
+
+    def __init__(self, library: str, holder: int | None, waited_seconds: float) -> None:
+        self.holder = holder
+        self.waited_seconds = waited_seconds
+        who = f"process {holder}" if holder else "another process"
+        super().__init__(
+            library, f"The library is being written by {who}; waited {waited_seconds:.0f} s. Try again when it is done."
+        )
+
+
+class ReadOnly(LibraryError):
+    """The library's folder or disk does not allow writing."""
+
+    code = "read_only"
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            library, f"The library in {library} is read-only here: searching works, adding and removing do not."
+        )
+
+
+class DiskFull(LibraryError):
+    """No space left; what was acknowledged before is kept."""
+
+    code = "disk_full"
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            library, "The disk that holds the library is full; free some space and run the same command again."
+        )
+
+
+class Damaged(LibraryError):
+    """The library's file is not a sound database."""
+
+    code = "library_damaged"
+
+    def __init__(self, library: str, detail: str) -> None:
+        self.detail = detail
+        super().__init__(
+            library, f"The library file in {library} is damaged ({detail}); restore it from a backup or move it away."
+        )
+
+
+class NewerSchema(LibraryError):
+    """The library was written by a later Hearth."""
+
+    code = "newer_library"
+
+    def __init__(self, library: str, found: int, known: int) -> None:
+        self.found, self.known = found, known
+        super().__init__(
+            library, f"The library has format {found}, this Hearth knows {known}; use the newer Hearth that made it."
+        )
+
+
+class IndexModelMismatch(LibraryError):
+    """The vectors were made by another embedding model, so no distance to them means anything."""
+
+    code = "index_model_mismatch"
+
+    def __init__(self, library: str, stored: str, offered: str) -> None:
+        self.stored, self.offered = stored, offered
+        super().__init__(
+            library,
+            f"The library was indexed with the embedding model {stored}, but {offered} is configured now; "
+            "configure the first one again, or re-embed the library.",
+        )
+
+
+class BadEmbedding(LibraryError):
+    """The embedding model returned something that is not a finite vector of the right length."""
+
+    code = "bad_embedding"
+
+    def __init__(self, library: str, detail: str) -> None:
+        super().__init__(library, f"The embedding model returned vectors that cannot be stored: {detail}.")
+
+
+class StorageError(LibraryError):
+    """The store could not be read or written for another reason, which the sentence names."""
+
+    code = "storage_error"
+
+    def __init__(self, library: str, detail: str) -> None:
+        self.detail = detail
+        super().__init__(library, f"The library in {library} could not be used: {detail}.")
+
+
+class Interrupted(RetrievalError):
+    """A person stopped an ingest; every acknowledged document is whole and the next run carries on."""
+
+    code = "interrupted"
+
+    def __init__(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+        super().__init__(
+            f"Stopped after {done} of {total} files; what was stored is whole, run the same command again to go on."
+        )
+
+
+DOCUMENT_ERRORS: dict[str, type[DocumentError]] = {
+    kind.code: kind
+    for kind in (
+        EmptyFile, NoText, Encrypted, Corrupt, ParserTimeout, TooComplex, TooLarge, TypeMismatch, UnsupportedType,
+        NotFound, PermissionDenied, NotRegularFile, Changed, Unreadable,
+    )
+}  # fmt: skip
+
+
+def document_error(code: str, document: str, found: str) -> DocumentError:
+    """The document error of a code, for errors that crossed a process boundary as data."""
+    kind: Any = DOCUMENT_ERRORS.get(code, Corrupt)
+    error: DocumentError = kind(document, found)
+    return error

@@ -1,0 +1,210 @@
+"""The library: what the rest of the house sees of documents and of search over them.
+
+A facade: the truth is in `store` and `writer`, the work in `ingest` and `retriever`; every method is safe to call from
+several threads, and several processes may hold the same library open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from retrieval.embedder import Embedder
+from retrieval.errors import NotFound
+from retrieval.ingest import Ingest
+from retrieval.loaders import Limits
+from retrieval.records import (
+    DEFAULT_COLLECTION,
+    DocumentRecord,
+    IngestProgress,
+    IngestReport,
+    SearchMode,
+    TextDocument,
+    searched_collections,
+)
+from retrieval.retriever import LibraryRetriever, Reranker, SearchEngine
+from retrieval.store import Store
+from retrieval.verify import verify_store
+
+OnProgress = Callable[[IngestProgress], None]
+
+
+class Library:
+    """Documents and the passages in them, in one folder.
+
+    Opening costs nothing and creates nothing: a missing folder is an empty library, made on the first write.
+    """
+
+    def __init__(
+        self, path: str | Path, embeddings: Embeddings, reranker: Reranker | None = None, limits: Limits | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._embedder = Embedder(embeddings)
+        self._limits = limits or Limits()
+        self._store = Store(self.path)
+        self._engine = SearchEngine(self._store, self._embedder, reranker)
+
+    @classmethod
+    def open(
+        cls, path: str | Path, embeddings: Embeddings, reranker: Reranker | None = None, limits: Limits | None = None
+    ) -> Library:
+        """The library in folder `path`, its passages embedded by `embeddings` and, if given, reranked by `reranker`."""
+        return cls(path, embeddings, reranker, limits)
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and memory; the library may not be used afterwards."""
+        self._engine.close()
+        self._store.close()
+
+    # Documents in and out -------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        names: Mapping[Path, str] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> IngestReport:
+        """Bring files and folders into a collection: new ones added, changed ones replaced, a folder's vanished removed.
+
+        A document that cannot be used is named in the report with its code and does not stop the others. `names` gives
+        the name to show for a file whose own name is a server's id.
+
+        Raises:
+            LibraryError: the library itself cannot be written (locked, read_only, disk_full, index_model_mismatch ...).
+        """
+        return self._ingest(collection, on_progress).files(paths, names or {})
+
+    def add_texts(
+        self,
+        items: Iterable[TextDocument],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        on_progress: OnProgress | None = None,
+    ) -> IngestReport:
+        """Bring texts that are no files into a collection, by name: the same name with another text is replaced."""
+        return self._ingest(collection, on_progress).texts(items)
+
+    def _ingest(self, collection: str, on_progress: OnProgress | None) -> Ingest:
+        return Ingest(self._store, self._embedder, self._limits, collection, on_progress, self._engine.warm)
+
+    def remove(self, documents: Sequence[str], collection: str | None = None) -> list[DocumentRecord]:
+        """Take documents out, by id or by name, and return what they were.
+
+        With no collection named, names are looked up in the library's own collections; an id is found everywhere.
+
+        Raises:
+            NotFound: a name or id that is not there; nothing is removed then.
+        """
+        found = [record for wanted in documents for record in self._find(wanted, collection)]
+        with self._store.writing() as writer:
+            for document_id in dict.fromkeys(record.document_id for record in found):
+                writer.remove(document_id)
+        self._engine.warm()
+        return found
+
+    def move(self, document_id: str, collection: str) -> DocumentRecord:
+        """Put a document into another collection, its id and passages unchanged; how a thread's file is kept.
+
+        If the collection already holds the same content, that copy stays and is returned, and this one is removed.
+
+        Raises:
+            NotFound: no such document.
+        """
+        with self._store.writing() as writer:
+            kept = writer.move(document_id, collection)
+        if kept is None:
+            raise NotFound(document_id, "is not in the library; list the documents to see what is.")
+        self._engine.warm()
+        return self._store.document(kept) or self._gone(kept)
+
+    # What is there --------------------------------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        """Names of all collections that hold a document, chat threads' own included."""
+        return self._store.collections()
+
+    def documents(self, collections: Sequence[str] | None = None) -> list[DocumentRecord]:
+        """The documents of the collections named, or of all that are no chat thread's own; oldest first."""
+        return self._store.documents(searched_collections(collections, self._store.collections()))
+
+    def document(self, document_id: str) -> DocumentRecord:
+        """One document by its id.
+
+        Raises:
+            NotFound: no such document.
+        """
+        return self._store.document(document_id) or self._gone(document_id)
+
+    def text(self, document_id: str) -> str:
+        """The extracted text that a passage's `start` and `end` point into.
+
+        Raises:
+            NotFound: no such document, or one without text.
+        """
+        text = self._store.text(document_id)
+        if text is None:
+            self._gone(document_id)
+        return text or ""
+
+    def page_of(self, document_id: str, offset: int) -> int | None:
+        """The 1-based page that holds a character of the extracted text; None where the format has no pages."""
+        return self._store.page_of(document_id, offset)
+
+    def _find(self, wanted: str, collection: str | None) -> list[DocumentRecord]:
+        by_id = self._store.document(wanted)
+        if by_id is not None and collection in (None, by_id.collection):
+            return [by_id]
+        scope = None if collection is None else [collection]
+        named = [record for record in self.documents(scope) if record.document == wanted]
+        if not named:
+            self._gone(wanted)
+        return named
+
+    @staticmethod
+    def _gone(wanted: str) -> DocumentRecord:
+        raise NotFound(wanted, "is not in the library; list the documents to see what is.")
+
+    # Search ---------------------------------------------------------------------------------------------------------
+
+    def search(
+        self, query: str, *, top_k: int = 10, mode: SearchMode = "hybrid", collections: Sequence[str] | None = None
+    ) -> list[Document]:
+        """The passages that fit a query best, best first.
+
+        Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (of the mode;
+        higher is better), dense_score (cosine, always), sparse_score and sparse_coverage (share of the query's
+        weighted words found in the passage), dense_rank and sparse_rank (1-based, None where a stage missed it).
+
+        Raises:
+            IndexModelMismatch: the passages were embedded by another model.
+        """
+        return self._engine.search(query, top_k, mode, collections)
+
+    def explain(
+        self, query: str, *, top_k: int = 10, mode: SearchMode = "hybrid", collections: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Where each passage stood at every stage: ranks and scores, with the passage's place and text."""
+        return self._engine.explain(query, top_k, mode, collections)
+
+    def as_retriever(self, **search: Any) -> LibraryRetriever:
+        """A LangChain retriever over this library; takes `search`'s top_k, mode and collections."""
+        return LibraryRetriever(library=self, **search)
+
+    def verify(self) -> dict[str, Any]:
+        """Check every document, chunk and vector: `{"checked": n, "problems": [...]}`; changes nothing."""
+        return verify_store(self._store)

@@ -1,0 +1,118 @@
+"""The facts this room hands out: documents, ingest reports, progress, passages and their ranks.
+
+Plain frozen data with nothing heavy imported, so every screen can hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SearchMode = Literal["hybrid", "dense", "sparse"]
+SEARCH_MODES: tuple[SearchMode, ...] = ("hybrid", "dense", "sparse")
+
+DEFAULT_COLLECTION = "default"
+PRIVATE_PREFIX = "thread:"
+"""Collections named so belong to one chat thread: searched and listed only when asked for by name."""
+
+
+@dataclass(frozen=True)
+class TextDocument:
+    """A text that is no file: a row of a data set, a message."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class DocumentRecord:
+    """One document of the library.
+
+    `status` is "ready", or the code of the reason why the document holds no text ("no_text", "encrypted", ...), with
+    the sentence in `message`. `path` is the original file, None for a text that was no file; `pages` is None where
+    the format has none; `added` is UTC, ISO 8601.
+    """
+
+    document: str
+    document_id: str
+    collection: str
+    path: str | None
+    pages: int | None
+    chunks: int
+    bytes: int
+    sha256: str
+    added: str
+    status: str = "ready"
+    message: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as `hearth documents list --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class IngestNote:
+    """Something about one document that a person should read: a failure or a warning."""
+
+    document: str
+    code: str
+    message: str
+
+
+IngestFailure = IngestNote
+IngestWarning = IngestNote
+
+
+@dataclass(frozen=True)
+class IngestProgress:
+    """How far an ingest is; `chunks` counts those stored, `document` is the last one finished."""
+
+    done: int
+    total: int
+    chunks: int
+    seconds: float
+    document: str | None
+
+
+@dataclass
+class IngestReport:
+    """What an ingest did, in the order the files were given.
+
+    `moved` holds documents that kept their content under a new path or name; `chunks` counts the chunks written now.
+    """
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    failed: list[IngestFailure] = field(default_factory=list)
+    warnings: list[IngestWarning] = field(default_factory=list)
+    document_ids: dict[str, str] = field(default_factory=dict)
+    chunks: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as `hearth ingest --json` prints it; `document_ids` maps source paths to ids."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RankedChunk:
+    """Where one chunk stood at every stage; ranks are 1-based, None where a stage did not find it."""
+
+    chunk_id: int
+    score: float
+    dense_rank: int | None = None
+    dense_score: float | None = None
+    sparse_rank: int | None = None
+    sparse_score: float | None = None
+    fused_rank: int | None = None
+
+
+def searched_collections(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """The collections a search or a listing covers: those named, or all that are no chat thread's own."""
+    if asked is None:
+        return [name for name in known if not name.startswith(PRIVATE_PREFIX)]
+    return [name for name in dict.fromkeys(asked) if name in known]
