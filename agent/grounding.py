@@ -119,6 +119,15 @@ def strip_citations(text: str) -> str:
     return _MODEL_CITATION.sub("", text).strip()
 
 
+def closest_quote(question: str, passages: Sequence[Source], texts: Sequence[str]) -> Grounded:
+    """The sentence nearest to the question, quoted, for when nothing the model wrote could be supported."""
+    found = [quote_for(question, "", text) for text in texts]
+    best = max(range(len(found)), key=lambda index: found[index][0])
+    span = found[best][1] if found[best][1].end else sentences(texts[best])[0]
+    source = replace(quoting(passages[best], texts[best], span), number=1)
+    return Grounded(f"The closest passage says: “{source.quote}” [1]", (source,), ())
+
+
 def ground(answer: str, question: str, passages: Sequence[Source], texts: Sequence[str], floor: float) -> Grounded:
     """Check every sentence of an answer against the passages and number what it rests on.
 
@@ -145,9 +154,8 @@ def ground(answer: str, question: str, passages: Sequence[Source], texts: Sequen
 
 def quoting(passage: Source, text: str, span: Span) -> Source:
     """The passage narrowed to one quote of its text, its offsets counted in the document."""
-    return replace(
-        passage, start=passage.start + span.start, end=passage.start + span.end, quote=text[span.start : span.end]
-    )
+    start, end = passage.start + span.start, passage.start + span.end
+    return replace(passage, start=start, end=end, quote=text[span.start : span.end])
 
 
 def _numbered(kept: Sequence[tuple[str, Source]], removed: Sequence[str]) -> Grounded:

@@ -19,8 +19,8 @@ from models.home import data_home
 
 PREFIX = "HEARTH_"
 FILE_NAME = "hearth.toml"
-# Read elsewhere (the data home) or by tests alone; not settings of the application.
-_OTHER_VARIABLES = {"HEARTH_HOME", "HEARTH_DEBUG"}
+# Read by models/home.py, before there are settings.
+_OTHER_VARIABLES = {"HEARTH_HOME"}
 
 
 def _setting(default: Any, help: str, check: Callable[[Any], bool] | None = None, expected: str = "") -> Any:

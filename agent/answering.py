@@ -1,0 +1,214 @@
+"""How one answer comes about: search, judge relevance, write from the passages, check every sentence.
+
+Generators of events, used by the Assistant; a step that cannot go on raises, and the Assistant tells the screen.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from agent import grounding
+from agent.events import Answer, Answered, Event, Source, SourcesFound, Timings, Token, ToolFinished, ToolStarted
+from agent.relevance import relevance
+from agent.settings import Settings
+from models.prompts import answer_messages
+from retrieval import Library
+
+# Room kept for the chat template's own tokens when passages are fitted to the window.
+_TEMPLATE_TOKENS = 64
+
+
+@dataclass
+class Clock:
+    """Milliseconds since the question came in."""
+
+    started: float = field(default_factory=time.perf_counter)
+    route_ms: float | None = None
+    retrieve_ms: float | None = None
+    first_token_ms: float | None = None
+
+    def now_ms(self) -> float:
+        """Milliseconds until now."""
+        return (time.perf_counter() - self.started) * 1000
+
+    def timings(self) -> Timings:
+        """What was measured, with the total until now."""
+        return Timings(self.route_ms, self.retrieve_ms, self.first_token_ms, self.now_ms())
+
+
+@dataclass
+class Draft:
+    """What the model wrote so far, and what it cost."""
+
+    text: str = ""
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    cut_off: bool = False
+
+
+def search(
+    library: Library, question: str, collections: Sequence[str], settings: Settings, clock: Clock
+) -> Iterator[Event | list[Document]]:
+    """Search as a visible step; the last item is the passages themselves, best first."""
+    step = uuid.uuid4().hex
+    yield ToolStarted(step, "search", {"query": question, "collections": list(collections)})
+    began = clock.now_ms()
+    passages = library.search(question, top_k=settings.top_k, collections=collections)
+    clock.retrieve_ms = clock.now_ms() - began
+    yield ToolFinished(step, "search", describe(passages), clock.retrieve_ms)
+    yield passages
+
+
+def describe(passages: Sequence[Document]) -> str:
+    """One line a passage: number, document, page and how it begins."""
+    if not passages:
+        return "No passage found."
+    return "\n".join(
+        f"[{number}] {place(passage.metadata)}: {' '.join(passage.page_content.split())[:120]}"
+        for number, passage in enumerate(passages, start=1)
+    )
+
+
+def place(metadata: dict[str, Any]) -> str:
+    """Where a passage stands, in words: `report.pdf, page 3`."""
+    page, position = metadata.get("page"), metadata.get("position")
+    return f"{metadata['document']}" + (f", page {page}" if page else "") + (f", {position}" if position else "")
+
+
+def source_of(number: int, passage: Document, path: str | None = None) -> Source:
+    """A passage as the source of that number.
+
+    Args:
+        number: as shown to the person, from 1.
+        passage: a search's hit with its metadata.
+        path: the original file, where it is known.
+    """
+    facts = passage.metadata
+    return Source(
+        number=number,
+        document=facts["document"],
+        document_id=facts["document_id"],
+        collection=facts["collection"],
+        page=facts["page"],
+        position=facts["position"],
+        start=facts["start"],
+        end=facts["end"],
+        quote=passage.page_content,
+        score=facts["score"],
+        path=path,
+    )
+
+
+def generate(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    settings: Settings,
+    clock: Clock,
+    draft: Draft,
+    *,
+    cancel: threading.Event,
+    copies_source: bool,
+) -> Iterator[Token]:
+    """Stream the model's words into the draft, until it ends, `cancel` is set or the time is up.
+
+    Args:
+        copies_source: the answer will repeat words of the prompt, which an engine can use to guess ahead.
+    """
+    stream = model.stream(
+        list(messages), max_new_tokens=settings.max_new_tokens, prompt_lookup=copies_source, cancel=cancel
+    )
+    for chunk in stream:
+        _account(chunk, draft)
+        if text := str(chunk.text):
+            if clock.first_token_ms is None:
+                clock.first_token_ms = clock.now_ms()
+            draft.text += text
+            yield Token(text)
+        if clock.now_ms() > settings.answer_timeout_seconds * 1000:
+            draft.cut_off = True
+            break
+
+
+def _account(chunk: BaseMessage, draft: Draft) -> None:
+    if isinstance(chunk, AIMessageChunk) and chunk.usage_metadata:
+        draft.prompt_tokens += chunk.usage_metadata["input_tokens"]
+        draft.new_tokens += chunk.usage_metadata["output_tokens"]
+    if chunk.response_metadata.get("finish_reason") in ("length", "cancelled"):
+        draft.cut_off = True
+
+
+def answer_from(
+    model: BaseChatModel,
+    question: str,
+    passages: Sequence[Document],
+    sources: Sequence[Source],
+    settings: Settings,
+    clock: Clock,
+    cancel: threading.Event,
+) -> Iterator[Event]:
+    """Write an answer from these passages, then check it sentence by sentence; ends with Answered."""
+    fitting = fit(model, question, [passage.page_content for passage in passages], settings)
+    sources = sources[: len(fitting)]
+    yield SourcesFound(tuple(sources))
+    draft = Draft()
+    messages = answer_messages(question, fitting)
+    yield from generate(model, messages, settings, clock, draft, cancel=cancel, copies_source=True)
+    grounded = grounding.ground(draft.text, question, sources, fitting, settings.support_floor)
+    if not grounded.sources:
+        grounded = grounding.closest_quote(question, sources, fitting)
+    yield Answered(
+        Answer(
+            text=grounded.text,
+            sources=grounded.sources,
+            supported=True,
+            tool="search",
+            model=model_name(model),
+            timings=clock.timings(),
+            prompt_tokens=draft.prompt_tokens,
+            new_tokens=draft.new_tokens,
+            cut_off=draft.cut_off,
+        )
+    )
+
+
+def fit(model: BaseChatModel, question: str, texts: Sequence[str], settings: Settings) -> list[str]:
+    """As many of the passages, best first, as fit the model's window beside the question and the answer."""
+    window = (model.profile or {}).get("max_input_tokens", 4096)
+    room = window - settings.max_new_tokens - _TEMPLATE_TOKENS - model.get_num_tokens(question)
+    kept: list[str] = []
+    for text in texts:
+        room -= model.get_num_tokens(text)
+        if room < 0 and kept:
+            break
+        kept.append(text)
+    return kept
+
+
+def not_in_documents(question: str, model: BaseChatModel, documents: int, clock: Clock) -> Answered:
+    """The answer that says what was looked for and that the documents are silent on it."""
+    asked = " ".join(question.split())
+    asked = asked if len(asked) <= 120 else asked[:119] + "…"
+    many = "1 document" if documents == 1 else f"{documents} documents"
+    text = f"That is not in your documents: I searched {many} for “{asked}” and found nothing that answers it."
+    return Answered(
+        Answer(text, supported=None, abstained=True, tool="search", model=model_name(model), timings=clock.timings())
+    )
+
+
+def relevant(question: str, passages: Sequence[Document], floor: float) -> bool:
+    """True where at least one passage is likely enough to be about the question."""
+    return any(relevance(question, passage.page_content, passage.metadata) >= floor for passage in passages)
+
+
+def model_name(model: BaseChatModel) -> str:
+    """The name a person knows the model by."""
+    return str(getattr(model, "model", None) or getattr(model, "model_name", None) or type(model).__name__)

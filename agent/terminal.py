@@ -1,0 +1,52 @@
+"""Draws an answer's events on a terminal: the words as they come, the steps and their milliseconds when traced."""
+
+from __future__ import annotations
+
+import sys
+
+from agent.assistant import Assistant
+from agent.errors import AgentError
+from agent.events import Answer, Answered, Failed, SourcesFound, Token, ToolFinished, ToolStarted
+
+
+class AnswerFailed(AgentError):
+    """The answer ended in a Failed event; carries its code and sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def answer_on_terminal(assistant: Assistant, question: str, *, tool: str, quiet: bool, trace: bool) -> Answer:
+    """Ask and draw on standard error, so that standard output holds the checked answer alone.
+
+    Args:
+        assistant: who answers.
+        question: the person's words.
+        tool: `auto`, `none` or a tool's name.
+        quiet: draw no words while they come.
+        trace: print every step with its milliseconds.
+
+    Raises:
+        AnswerFailed: with the code and sentence of what stopped the answer.
+    """
+    live = not quiet and sys.stderr.isatty()
+    for event in assistant.stream(question, tool=tool):
+        match event:
+            case Token(text=text) if live:
+                print(text, end="", file=sys.stderr, flush=True)
+            case ToolStarted(name=name, input=given) if trace:
+                print(f"-> {name} {given}", file=sys.stderr)
+            case ToolFinished(name=name, output=output, milliseconds=ms) if trace:
+                print(f"<- {name} in {ms:.0f} ms\n{output}", file=sys.stderr)
+            case SourcesFound(sources=sources) if trace:
+                print(f"   {len(sources)} passages go to the model", file=sys.stderr)
+            case Failed(code=code, message=message):
+                raise AnswerFailed(code, message)
+            case Answered(answer=answer):
+                if live:
+                    print("\r\x1b[K\n" if answer.new_tokens else "", end="", file=sys.stderr)
+                if trace:
+                    print(f"   {answer.timings}", file=sys.stderr)
+                return answer
+    raise AssertionError("a stream ends with Answered or Failed")

@@ -1,0 +1,99 @@
+"""Sentences, support and citations of a drafted answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.events import Source
+from agent.grounding import closest_quote, content_words, ground, quote_for, sentences, strip_citations, support
+
+TOWER = "The Eiffel Tower is in Paris. It was built in 1889 by Gustave Eiffel. Dr. Smith visited it. It is 330 m tall."
+
+
+def source(number: int, text: str, start: int = 0) -> Source:
+    return Source(number, f"{number}.pdf", f"id{number}", "default", 3, None, start, start + len(text), text, 1.0)
+
+
+def test_sentences_cover_the_text_and_keep_abbreviations_whole() -> None:
+    found = [TOWER[span.start : span.end] for span in sentences(TOWER)]
+    assert found == [
+        "The Eiffel Tower is in Paris.",
+        "It was built in 1889 by Gustave Eiffel.",
+        "Dr. Smith visited it.",
+        "It is 330 m tall.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("   \n ", 0),
+        ("One", 1),
+        ("A title\nA line. Two", 3),
+        ("他来了。她走了。", 2),
+        ("pi is 3.14 exactly.", 1),
+    ],
+)
+def test_sentences_of_odd_texts(text: str, count: int) -> None:
+    assert len(sentences(text)) == count
+
+
+def test_no_character_but_space_is_lost_between_sentences() -> None:
+    text = 'He said "Stop!" and left.  Why? Nobody knew...\n\nThe end'
+    inside = {index for span in sentences(text) for index in range(span.start, span.end)}
+    assert all(text[index].isspace() for index in range(len(text)) if index not in inside)
+
+
+def test_support_is_the_share_of_content_words() -> None:
+    assert support(content_words("the red boat sails"), content_words("A boat is red")) == pytest.approx(2 / 3)
+    assert support(set(), {"boat"}) == 0.0
+
+
+def test_a_number_that_the_source_lacks_is_no_support() -> None:
+    assert support(content_words("Eiffel built it in 1890"), content_words(TOWER)) == 0.0
+
+
+def test_repeating_the_question_proves_nothing() -> None:
+    score, _ = quote_for("The tower was built by Anna Bauer", "Who built the tower?", TOWER)
+    assert score == 0.0
+
+
+def test_the_quote_is_the_sentence_that_says_it() -> None:
+    score, span = quote_for("Gustave Eiffel in 1889", "Who built the tower and when?", TOWER)
+    assert score == 1.0
+    assert TOWER[span.start : span.end] == "It was built in 1889 by Gustave Eiffel."
+
+
+def test_unsupported_sentences_go_and_the_others_are_cited_with_document_offsets() -> None:
+    first = "Rivers carry sand."
+    passages = [source(1, first), source(2, TOWER, start=500)]
+    grounded = ground(
+        "It was built in 1889 [7]. It was painted by Monet. It is 330 m tall.", "When?", passages, [first, TOWER], 0.6
+    )
+    assert grounded.text == "It was built in 1889 [1]. It is 330 m tall [2]."
+    assert grounded.removed == ("It was painted by Monet.",)
+    assert not grounded.supported
+    for cited in grounded.sources:
+        assert TOWER[cited.start - 500 : cited.end - 500] == cited.quote
+        assert cited.document_id == "id2"
+
+
+def test_one_quote_has_one_number_and_a_repeated_sentence_counts_once() -> None:
+    answer = "Gustave Eiffel built it. It was built in 1889. It was built in 1889."
+    grounded = ground(answer, "x", [source(1, TOWER)], [TOWER], 0.6)
+    assert grounded.text == "Gustave Eiffel built it [1]. It was built in 1889 [1]."
+    assert len(grounded.sources) == 1
+
+
+def test_invented_citations_cannot_appear() -> None:
+    assert strip_citations("Paris [3], [4, 5] and [6-8].") == "Paris, and."
+    assert ground("Paris [9].", "Where?", [source(1, TOWER)], [TOWER], 0.6).text == "Paris [1]."
+
+
+def test_with_nothing_supported_the_nearest_sentence_is_quoted() -> None:
+    found = closest_quote(
+        "How tall is it?", [source(1, "Rivers carry sand."), source(2, TOWER)], ["Rivers carry sand.", TOWER]
+    )
+    assert found.text == "The closest passage says: “It is 330 m tall.” [1]"
+    assert found.sources[0].document_id == "id2"
