@@ -15,7 +15,8 @@ KNOWN = (AUTO, NONE, SEARCH)
 _SMALL_TALK = re.compile(
     r"(?:\W|\b(?:hi|hello|hey|hiya|yo|howdy|good (?:morning|afternoon|evening|night)|greetings|thanks?|thank you|thx|ty"
     r"|cheers|bye|goodbye|see you|ok(?:ay)?|cool|great|nice|perfect|awesome|lol|sorry|please|there|so much"
-    r"|very much|a lot|again|you|how are you(?: doing)?(?: today)?|what'?s up|who are you|what can you do|hearth|to meet you)\b)+",
+    r"|very much|a lot|again|you|how are you(?: doing)?(?: today)?|what'?s up|who are you|what can you do|hearth"
+    r"|to meet you)\b)+",
     re.IGNORECASE,
 )
 

@@ -1,0 +1,156 @@
+"""Every text a model is shown: one pure function a job, used when serving and when learning, and the chat rendering.
+
+A model asked in another text than it learned answers worse, so nothing else in Hearth words a prompt.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+
+from models.errors import PromptTooLong, TemplateFailed, UnsupportedContent
+
+# --- jobs: one function each, giving the messages of one request -----------------------------------------------------
+
+
+def answer_messages(question: str, passages: Sequence[str]) -> list[BaseMessage]:
+    """A question to be answered from numbered passages, best first; passages are data and stand in the user's turn.
+
+    Of five wordings tried on the untuned embedded model this one held the answer most often (training/LOG.md).
+    """
+    system = (
+        "Answer the question from the passages in one short sentence. "
+        "If they do not answer it, say: Not in your documents."
+    )
+    numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(passages, start=1))
+    return [SystemMessage(system), HumanMessage(f"{numbered}\n\nQuestion: {question}")]
+
+
+def chat_messages(message: str, history: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """A plain turn without documents, after the turns of the thread that the window has room for."""
+    system = "You are Hearth, a helpful assistant that runs on the person's own machine. Answer briefly and plainly."
+    return [SystemMessage(system), *history, HumanMessage(message)]
+
+
+# --- chat rendering: messages to token ids ---------------------------------------------------------------------------
+
+_COUNT_PIECE_CHARACTERS = 32_768
+_COUNT_AT_MOST_TOKENS = 1_000_000
+_CHARACTERS_CERTAINLY_CHECKED = 8  # a prompt shorter than this many characters a token is simply encoded
+_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "user": "user"}
+
+# a tokenizer's settings (special tokens split or not) are switched on the object itself, so two threads must take turns
+_tokenizer_turn = threading.Lock()
+
+
+def render(
+    tokenizer: Any, messages: Sequence[BaseMessage], *, model: str, tools: Sequence[dict[str, Any]] | None = None
+) -> list[int]:
+    """The token ids of a conversation in the model's own chat form, ready for the assistant's next turn.
+
+    Special tokens written in any message's text are encoded as plain text, so a text cannot forge a role.
+
+    Raises:
+        UnsupportedContent: a message holds something other than text.
+        TemplateFailed: the model has no chat template, or it refused these messages.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise TemplateFailed(model, "the model has none")
+    conversation = [_as_dict(message) for message in messages]
+    try:
+        with _tokenizer_turn:
+            ids = tokenizer.apply_chat_template(
+                conversation,
+                tools=list(tools) if tools else None,
+                add_generation_prompt=True,
+                return_dict=False,
+                sanitize_control_tokens=True,
+            )
+    except Exception as error:  # a template is a program from the model's files: it can raise anything
+        raise TemplateFailed(model, f"{type(error).__name__}: {error}") from error
+    return [int(token) for token in ids]
+
+
+def render_within(
+    tokenizer: Any,
+    messages: Sequence[BaseMessage],
+    *,
+    model: str,
+    limit: int,
+    tools: Sequence[dict[str, Any]] | None = None,
+) -> list[int]:
+    """`render`, refusing more than `limit` tokens; a text far too long is counted in pieces and never encoded whole.
+
+    Raises:
+        PromptTooLong: with the count and the limit.
+    """
+    texts = [text_of(message) for message in messages]
+    if sum(map(len, texts)) > limit * _CHARACTERS_CERTAINLY_CHECKED:
+        count = sum(count_tokens(tokenizer, text, at_most=_COUNT_AT_MOST_TOKENS) for text in texts)
+        if count > limit:
+            raise PromptTooLong(count, limit, at_least=count >= _COUNT_AT_MOST_TOKENS)
+    ids = render(tokenizer, messages, model=model, tools=tools)
+    if len(ids) > limit:
+        raise PromptTooLong(len(ids), limit)
+    return ids
+
+
+def count_tokens(tokenizer: Any, text: str, at_most: int | None = None) -> int:
+    """How many tokens a text is, special tokens counted as the text they are.
+
+    Counted in pieces, so memory does not grow with the text; counting ends once `at_most` is passed.
+    """
+    count = 0
+    for start in range(0, len(text), _COUNT_PIECE_CHARACTERS):
+        piece = text[start : start + _COUNT_PIECE_CHARACTERS]
+        with _tokenizer_turn:
+            count += len(tokenizer.encode(piece, add_special_tokens=False, split_special_tokens=True))
+        if at_most is not None and count >= at_most:
+            break
+    return count
+
+
+def text_of(message: BaseMessage) -> str:
+    """The text of a message; text blocks are joined.
+
+    Raises:
+        UnsupportedContent: the message holds an image, audio or another part that is not text.
+    """
+    if isinstance(message.content, str):
+        return message.content
+    parts = []
+    for block in message.content:
+        if isinstance(block, str):
+            parts.append(block)
+        elif block.get("type") == "text" or ("type" not in block and "text" in block):
+            parts.append(str(block.get("text", "")))
+        elif block.get("type") not in ("tool_use", "tool_call", "reasoning", "thinking"):  # said elsewhere, or private
+            raise UnsupportedContent(f"a part of type {block.get('type', 'unknown')!r}")
+    return "".join(parts)
+
+
+def _as_dict(message: BaseMessage) -> dict[str, Any]:
+    role = message.role if isinstance(message, ChatMessage) else _ROLES.get(_kind(message), "")
+    if role not in {"system", "user", "assistant", "tool"}:
+        raise UnsupportedContent(f"the role {role or message.type!r}")
+    value: dict[str, Any] = {"role": role, "content": text_of(message)}
+    if isinstance(message, AIMessage) and message.tool_calls:
+        value["tool_calls"] = [
+            {"type": "function", "function": {"name": call["name"], "arguments": call["args"]}}
+            for call in message.tool_calls
+        ]
+    if isinstance(message, ToolMessage):
+        value["tool_call_id"] = message.tool_call_id
+        if message.name:
+            value["name"] = message.name
+    return value
+
+
+def _kind(message: BaseMessage) -> str:
+    for known, name in ((SystemMessage, "system"), (HumanMessage, "human"), (AIMessage, "ai"), (ToolMessage, "tool")):
+        if isinstance(message, known):
+            return name
+    return message.type
