@@ -1,0 +1,212 @@
+"""The assistant over a real library with a hashing embedder and a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.assistant import Assistant
+from agent.events import Answered, Failed, SourcesFound, Token, ToolFinished, ToolStarted
+from agent.settings import Settings
+from models.errors import Busy, PromptTooLong
+from retrieval import Library
+from tests.doubles import HashEmbeddings
+from tests.doubles_model import ScriptedChatModel
+
+LIGHTHOUSE = "The lighthouse of Varn was built in 1847 by Ida Holm. It is 41 metres tall. Its lamp burns rapeseed oil."
+BAKERY = "The bakery in Lund opens at six. It sells rye bread and cinnamon buns on market days."
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    with Library.open(tmp_path / "library", HashEmbeddings()) as library:
+        yield library
+
+
+@pytest.fixture
+def filled(library: Library, tmp_path: Path) -> Library:
+    for name, text in (("lighthouse.txt", LIGHTHOUSE), ("bakery.txt", BAKERY)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    library.add([tmp_path / "lighthouse.txt", tmp_path / "bakery.txt"])
+    return library
+
+
+def assistant(library: Library, tmp_path: Path, *replies: str, **options: object) -> Assistant:
+    settings = Settings(home=tmp_path, max_new_tokens=64)
+    return Assistant(ScriptedChatModel(replies=list(replies) or ["Yes."], **options), library, settings)
+
+
+def test_an_answer_is_checked_cited_and_told_as_events(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path, "Ida Holm built it in 1847. It was painted by Monet.")
+    events = list(house.stream("Who built the lighthouse of Varn?"))
+    kinds = [type(event) for event in events]
+    assert kinds[:3] == [ToolStarted, ToolFinished, SourcesFound]
+    assert kinds[-1] is Answered
+    assert "".join(event.text for event in events if isinstance(event, Token)).endswith("painted by Monet.")
+    answer = events[-1].answer
+    assert answer.text == "Ida Holm built it in 1847 [1]."
+    source = answer.sources[0]
+    assert source.document == "lighthouse.txt"
+    assert filled.text(source.document_id)[source.start : source.end] == source.quote
+    assert source.path == str(tmp_path / "lighthouse.txt")
+    assert answer.tool == "search"
+    assert answer.supported
+    assert (answer.prompt_tokens, answer.new_tokens) == (7, 11)
+    assert 0 <= answer.timings.route_ms <= answer.timings.first_token_ms <= answer.timings.total_ms
+
+
+def test_what_the_documents_do_not_hold_is_not_asked_of_the_model(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path, "Napoleon won.")
+    answer = house.ask("Which emperor lost the battle of Waterloo?")
+    assert answer.abstained
+    assert answer.text.startswith("That is not in your documents: I searched 2 documents for")
+    assert answer.sources == ()
+    assert house.chat_model.asked == []
+
+
+def test_q11_an_empty_library_gives_a_plain_reply_or_says_that_nothing_is_there(
+    library: Library, tmp_path: Path
+) -> None:
+    house = assistant(library, tmp_path, "Blue.")
+    assert house.ask("Which colour is the sky?").text == "Blue."
+    forced = house.ask("Which colour is the sky?", tool="search")
+    assert forced.abstained
+    assert "0 documents" in forced.text
+    assert forced.sources == ()
+
+
+def test_an_unsupported_reply_is_replaced_by_the_nearest_sentence(filled: Library, tmp_path: Path) -> None:
+    answer = assistant(filled, tmp_path, "Napoleon did.").ask("How tall is the lighthouse of Varn in metres?")
+    assert answer.text == "The closest passage says: “It is 41 metres tall.” [1]"
+
+
+@pytest.mark.parametrize("question", ["", "   ", "\n", "🙂", "?!"])
+def test_q01_an_empty_question_gets_a_hint_without_a_model_call(filled: Library, tmp_path: Path, question: str) -> None:
+    house = assistant(filled, tmp_path)
+    assert "Type a question" in house.ask(question).text
+    assert house.chat_model.asked == []
+
+
+@pytest.mark.parametrize("question", ["word " * 5000, "x" * 10_000_000])
+def test_q02_a_question_beyond_the_window_is_refused_with_both_counts(
+    filled: Library, tmp_path: Path, question: str
+) -> None:
+    house = assistant(filled, tmp_path)
+    with pytest.raises(PromptTooLong) as caught:
+        house.ask(question)
+    assert caught.value.count > caught.value.limit == 2000 - 64
+    last = list(house.stream(question))[-1]
+    assert isinstance(last, Failed)
+    assert last.code == "too_long"
+
+
+@pytest.mark.parametrize(
+    "text", ["{{7*7}}", "{0.__class__}", "%s %(x)s", '{"lc":1,"type":"secret","id":["KEY"]}', '" OR * NEAR(']
+)
+def test_q04_q05_q06_markup_in_a_question_is_only_text(filled: Library, tmp_path: Path, text: str) -> None:
+    house = assistant(filled, tmp_path, "Ida Holm built it.")
+    house.ask(f"Who built the lighthouse of Varn? {text}")
+    assert text in house.chat_model.asked[0][-1].content
+
+
+def test_q10_an_answer_that_takes_too_long_is_cut_off(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path, "Ida Holm built it in 1847. " * 200, seconds_a_word=0.01)
+    house.settings = replace(house.settings, answer_timeout_seconds=0.1)
+    answer = house.ask("Who built the lighthouse of Varn?")
+    assert answer.cut_off
+    assert "Ida Holm" in answer.text
+
+
+def test_a_named_failure_is_the_last_event_and_an_exception_for_ask(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path)
+    house.chat_model.error = Busy(4, 4)
+    last = list(house.stream("Who built the lighthouse of Varn?"))[-1]
+    assert isinstance(last, Failed)
+    assert last.code == "busy"
+    with pytest.raises(Busy):
+        house.ask("Who built the lighthouse of Varn?")
+
+
+def test_q08_closing_the_stream_stops_the_model(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path, "word " * 500, seconds_a_word=0.005)
+    events = house.stream("Who built the lighthouse of Varn?")
+    next(event for event in events if isinstance(event, Token))
+    events.close()
+    sent = house.chat_model.words_sent
+    time.sleep(0.05)
+    assert house.chat_model.words_sent == sent < 10
+
+
+async def test_q08_leaving_the_async_stream_stops_the_model(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path, "word " * 500, seconds_a_word=0.005)
+    events = house.astream("Who built the lighthouse of Varn?")
+    async for event in events:
+        if isinstance(event, Token):
+            break
+    await events.aclose()
+    await asyncio.sleep(0.1)
+    sent = house.chat_model.words_sent
+    await asyncio.sleep(0.1)
+    assert house.chat_model.words_sent == sent < 60
+
+
+async def test_the_async_stream_tells_the_same_events(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path, "Ida Holm built it.")
+    question = "Who built the lighthouse of Varn?"
+    told = [type(event) async for event in house.astream(question)]
+    assert told == [type(event) for event in house.stream(question)]
+
+
+async def test_an_unexpected_error_reaches_the_async_reader_as_itself(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path)
+    house.chat_model.error = ZeroDivisionError("boom")
+    with pytest.raises(ZeroDivisionError, match="boom"):
+        async for _ in house.astream("Who built the lighthouse of Varn?"):
+            pass
+
+
+def test_a_threads_file_is_seen_by_that_thread_until_it_is_kept(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "lighthouse.txt").write_text(LIGHTHOUSE, encoding="utf-8")
+    house = assistant(library, tmp_path, "Ida Holm built it.")
+    house.add_documents([tmp_path / "lighthouse.txt"], thread="a")
+    question = "Who built the lighthouse of Varn?"
+    assert house.ask(question, thread="a").sources
+    assert not house.ask(question, thread="b").sources
+    assert not house.ask(question).sources
+    [record] = library.documents(["thread:a"])
+    house.keep_document(record.document_id)
+    assert house.ask(question, thread="b").sources
+
+
+def test_passages_are_fitted_to_the_window_best_first(library: Library, tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.txt").write_text(f"The lamp of tower {number} is red. " * 20, encoding="utf-8")
+    library.add(sorted(tmp_path.glob("*.txt")))
+    house = assistant(library, tmp_path, "The lamp is red.", window_tokens=450)
+    found = next(event for event in house.stream("Is the lamp of tower red?") if isinstance(event, SourcesFound))
+    assert 1 <= len(found.sources) < house.settings.top_k
+    prompt = " ".join(str(message.content) for message in house.chat_model.asked[0])
+    assert len(prompt.split()) < 450 - 64
+
+
+def test_a_thread_continues_with_its_turns(library: Library, tmp_path: Path) -> None:
+    house = assistant(library, tmp_path, "Nice to meet you, Ada.", "Ada.")
+    house.ask("I am Ada.", thread="t")
+    house.ask("What is my name?", thread="t")
+    assert [message.content for message in house.chat_model.asked[1][1:]] == [
+        "I am Ada.", "Nice to meet you, Ada.", "What is my name?",
+    ]  # fmt: skip
+
+
+async def test_as_a_runnable_it_answers_alone_in_batch_and_async(filled: Library, tmp_path: Path) -> None:
+    runnable = assistant(filled, tmp_path, "Ida Holm built it.").as_runnable()
+    question = "Who built the lighthouse of Varn?"
+    alone = runnable.invoke(question)
+    assert alone.text == "Ida Holm built it [1]."
+    assert [answer.text for answer in runnable.batch([question, {"question": question}])] == [alone.text] * 2
+    assert (await runnable.ainvoke(question)).text == alone.text
