@@ -40,8 +40,8 @@ class WheelSource:
 class Entry:
     """One model: its name, what it is for and where its files come from.
 
-    `source` is a wheel's name, a hub id or a folder's absolute path; `context_tokens` is None where only the model's own
-    files can say.
+    `source` is a wheel's name, a hub id or a folder's absolute path; `context_tokens` is None where only the model's
+    own files can say.
     """
 
     name: str
@@ -105,7 +105,8 @@ DEFAULTS: dict[Role, Entry] = {"chat": SMOLLM2, "embed": MINILM}
 def find(name: str | None, role: Role) -> Entry:
     """The entry for `name` in `role`; None gives the role's embedded default.
 
-    A name is an embedded model's, `org/name[@revision]` on the hub, or a local folder (a path, or anything that exists).
+    A name is an embedded model's, `org/name[@revision]` on the hub, or a local folder (a path, or a folder that is
+    there).
 
     Raises:
         ModelNotFound: no such name or folder, with the nearest known names.

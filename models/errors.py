@@ -176,6 +176,17 @@ class PromptTooLong(ModelError):
         )
 
 
+class BadOption(ModelError):
+    """A generation option that does not exist or has an impossible value."""
+
+    code = "bad_option"
+
+    def __init__(self, option: str, found: object, expected: str) -> None:
+        self.option = option
+        self.found = found
+        super().__init__(f"The option {option} was {found!r} and {expected} was expected.")
+
+
 class TemplateFailed(ModelError):
     """A chat template could not render the messages, or the model has none."""
 
@@ -197,7 +208,7 @@ class Busy(ModelError):
     def __init__(self, waiting: int, limit: int) -> None:
         self.waiting = waiting
         self.limit = limit
-        super().__init__(f"The model is busy: {waiting} of {limit} places in its queue are taken, so try again shortly.")
+        super().__init__(f"The model is busy: {waiting} of {limit} places in its queue are taken; try again shortly.")
 
 
 class Cancelled(ModelError):

@@ -1,0 +1,343 @@
+"""LocalChatModel: a Hugging Face model on this machine as a complete LangChain chat model.
+
+Rendering, queue, engine, detokenising and stop strings meet here; every caller, sync or async, takes the same path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models.chat_models import (
+    BaseChatModel,
+    agenerate_from_stream,
+    generate_from_stream,
+)
+from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from models.catalog import Entry, find
+from models.engines.base import GenerationOptions
+from models.errors import BadOption, Cancelled
+from models.files import context_tokens, read_config
+from models.home import data_home
+from models.loading import LoadedChat, load_chat, load_tokenizer
+from models.prepare import folder_of
+from models.prompts import count_tokens, render, render_within
+from models.scheduler import process_scheduler
+from models.text import Detokenizer, StopTrimmer
+
+_OPTIONS = ("max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "prompt_lookup", "user", "cancel")
+
+
+def open_chat_model(name: str | None = None, *, home: Path, **options: Any) -> LocalChatModel:
+    """The chat model of that name (None: the embedded default); it loads at its first use.
+
+    Args:
+        name: An embedded model's name, `org/name[@revision]` on the hub, or a local folder.
+        home: The data folder.
+        options: Fields of LocalChatModel, such as `max_new_tokens`.
+
+    Raises:
+        ModelNotFound, WrongRole: no such chat model, with the nearest known names.
+    """
+    return LocalChatModel(model=find(name, "chat").label, home=home, **options)
+
+
+class LocalChatModel(BaseChatModel):
+    """A local model that streams, sync and async, with exact stop strings, token usage and cancellation.
+
+    Each call takes the fields below as keyword arguments, too, and: `cancel`, a threading.Event that ends the answer
+    within one token; `prompt_lookup`, for an answer that copies its source; `user`, whose turn in the queue it is.
+    `response_metadata["finish_reason"]` is "stop", "length" or "cancelled".
+    """
+
+    model: str = Field(default_factory=lambda: find(None, "chat").name)
+    """Name in the catalog, hub id or folder."""
+    home: Path = Field(default_factory=data_home)
+    """The data folder."""
+    max_new_tokens: int = Field(default=512, ge=1, alias="max_tokens")
+    """Most tokens of one answer; so many of the window are kept free for it."""
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """0 always takes the likeliest token."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    seed: int | None = None
+    """Makes sampled answers repeatable."""
+    stop: list[str] = Field(default_factory=list, alias="stop_sequences")
+    """Stop strings of every call, beside the call's own."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    _entry: Entry = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Resolves the name, so that an unknown model fails here and not at the first question."""
+        super().model_post_init(context)
+        self._entry = find(self.model, "chat")
+        if self.profile is None:
+            self.profile = self._profile()
+
+    @property
+    def _llm_type(self) -> str:
+        return "hearth-local"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self._entry.label, "temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
+
+    @property
+    def folder(self) -> Path:
+        """The folder with the model's files; an embedded model is prepared first."""
+        return folder_of(self._entry, self.home)
+
+    @property
+    def max_input_tokens(self) -> int:
+        """Most prompt tokens of one call: the window less the room kept for the answer."""
+        window = self._entry.context_tokens or context_tokens(self.folder, read_config(self.folder))
+        return _prompt_limit(window, self.max_new_tokens)
+
+    def load(self) -> LoadedChat:
+        """Loads the model now, once a process, and gives its parts."""
+        return load_chat(self.folder, name=self._entry.label, chat_template=self._entry.chat_template)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Tokens of a text, without the chat form around it."""
+        return count_tokens(self._tokenizer(), text)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Token ids of a text; special tokens in it are encoded as text."""
+        ids: list[int] = self._tokenizer().encode(text, add_special_tokens=False, split_special_tokens=True)
+        return ids
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Tokens of a whole conversation as the model would be shown it, ready for its next turn."""
+        from langchain_core.utils.function_calling import convert_to_openai_tool
+
+        schemas = [convert_to_openai_tool(tool) for tool in tools] if tools else None
+        return len(render(self._tokenizer(), messages, model=self._entry.label, tools=schemas))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        call = self._call(stop, kwargs)
+        loaded = self.load()
+        limit = _prompt_limit(loaded.window, call.max_new_tokens)
+        prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit)
+        answer = _Answer(loaded, prompt, call)
+        for text in answer:
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
+        yield ChatGenerationChunk(message=self._last(answer))
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        left = _Either(kwargs.pop("cancel", None))
+        try:
+            async for chunk in _in_thread(lambda: self._stream(messages, stop, None, cancel=left, **kwargs)):
+                yield chunk
+        finally:
+            left.set()  # the reader is done or gone (task cancelled, iterator closed): the model must not go on
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
+
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(self.folder, chat_template=self._entry.chat_template)
+
+    def _call(self, stop: list[str] | None, kwargs: dict[str, Any]) -> _Call:
+        for option in kwargs:
+            if option not in _OPTIONS:
+                raise BadOption(option, kwargs[option], f"one of the options {', '.join(_OPTIONS)}")
+
+        def pick(name: str, *, valid: Callable[[Any], bool], expected: str) -> Any:
+            value = kwargs.get(name, getattr(self, name))
+            if not valid(value):
+                raise BadOption(name, value, expected)
+            return value
+
+        if "max_tokens" in kwargs:
+            kwargs = {**kwargs, "max_new_tokens": kwargs["max_tokens"]}
+        return _Call(
+            max_new_tokens=pick("max_new_tokens", valid=lambda n: _whole(n) and n > 0, expected="1 or more"),
+            temperature=pick("temperature", valid=lambda t: _number(t) and t >= 0, expected="a number from 0"),
+            top_p=pick("top_p", valid=lambda p: _number(p) and 0 < p <= 1, expected="a number above 0 and up to 1"),
+            top_k=pick("top_k", valid=lambda k: _whole(k) and k >= 0, expected="a whole number from 0"),
+            seed=pick("seed", valid=lambda s: s is None or _whole(s), expected="a whole number or None"),
+            stops=(*self.stop, *(stop or [])),
+            prompt_lookup=bool(kwargs.get("prompt_lookup")),
+            user=str(kwargs.get("user") or ""),
+            cancel=kwargs.get("cancel") or threading.Event(),
+        )
+
+    def _last(self, answer: _Answer) -> AIMessageChunk:
+        count, new = len(answer.prompt), answer.new_tokens
+        return AIMessageChunk(
+            content="",
+            usage_metadata=UsageMetadata(input_tokens=count, output_tokens=new, total_tokens=count + new),
+            response_metadata={
+                "finish_reason": answer.finish_reason,
+                "model_name": self._entry.label,
+                "model_provider": "hearth",
+            },
+            chunk_position="last",
+        )
+
+    def _profile(self) -> ModelProfile:
+        profile = ModelProfile(
+            name=self._entry.label,
+            text_inputs=True,
+            text_outputs=True,
+            image_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
+            tool_calling=False,
+            structured_output=False,
+            max_output_tokens=self.max_new_tokens,
+        )
+        if self._entry.context_tokens:
+            profile["max_input_tokens"] = _prompt_limit(self._entry.context_tokens, self.max_new_tokens)
+        return profile
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call's options, the model's own where the call gave none."""
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int | None
+    stops: tuple[str, ...]
+    prompt_lookup: bool
+    user: str
+    cancel: threading.Event
+
+
+class _Answer:
+    """One answer while it is made: iterate for its text; the counts and the reason it ended are right afterwards."""
+
+    def __init__(self, loaded: LoadedChat, prompt: list[int], call: _Call) -> None:
+        self.prompt = prompt
+        self.new_tokens = 0
+        self.finish_reason = "stop"
+        self._loaded = loaded
+        self._call = call
+        self._most = min(call.max_new_tokens, loaded.window - len(prompt))
+
+    def __iter__(self) -> Iterator[str]:
+        detokenizer, trimmer = Detokenizer(self._loaded.tokenizer), StopTrimmer(self._call.stops)
+        with closing(self._tokens()) as tokens:
+            for token in tokens:
+                self.new_tokens += 1
+                if text := trimmer.feed(detokenizer.feed(token)):
+                    yield text
+                if trimmer.stopped:
+                    return
+        if text := trimmer.feed(detokenizer.flush()) + trimmer.flush():
+            yield text
+        if self._call.cancel.is_set():
+            self.finish_reason = "cancelled"
+        elif self.new_tokens >= self._most and not trimmer.stopped:
+            self.finish_reason = "length"
+
+    def _tokens(self) -> Iterator[int]:
+        call = self._call
+        options = GenerationOptions(
+            max_new_tokens=self._most,
+            temperature=call.temperature,
+            top_p=call.top_p,
+            top_k=call.top_k,
+            seed=call.seed,
+            stop_token_ids=self._loaded.stop_token_ids,
+            prompt_lookup=call.prompt_lookup,
+        )
+        try:
+            with process_scheduler().slot(call.user, call.cancel):
+                yield from self._loaded.engine.stream(self.prompt, options, call.cancel)
+        except Cancelled:
+            return
+
+
+class _Either(threading.Event):
+    """An event that is also set when another one is; it is looked at with `is_set`, never waited for."""
+
+    def __init__(self, other: threading.Event | None) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        return super().is_set() or (self._other is not None and self._other.is_set())
+
+
+async def _in_thread(start: Callable[[], Iterator[ChatGenerationChunk]]) -> AsyncIterator[ChatGenerationChunk]:
+    """Runs a blocking iterator in a thread of its own and gives its items on this event loop; errors as themselves."""
+    loop = asyncio.get_running_loop()
+    items: asyncio.Queue[Any] = asyncio.Queue()
+    end = object()
+
+    def send(item: Any) -> None:
+        try:
+            loop.call_soon_threadsafe(items.put_nowait, item)
+        except RuntimeError:  # the loop was closed: nobody reads any more
+            return
+
+    def work() -> None:
+        try:
+            for item in start():
+                send(item)
+        except BaseException as error:  # the reader gets it, as itself
+            send(error)
+        finally:
+            send(end)
+
+    threading.Thread(target=work, name="hearth-stream", daemon=True).start()
+    while (item := await items.get()) is not end:
+        if isinstance(item, BaseException):
+            raise item
+        yield item
+
+
+def _prompt_limit(window: int, max_new_tokens: int) -> int:
+    return max(1, window - min(max_new_tokens, window // 2))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

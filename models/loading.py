@@ -1,0 +1,316 @@
+"""Files to a model in memory: the only place that calls `from_pretrained`, after every check that needs no loading.
+
+Loaded models are kept for the process; a second user of the same model waits for the first and shares it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.device import DeviceChoice, available_memory_bytes, choose_device
+from models.errors import BrokenModel, DoesNotFit, UnsafeModel
+from models.files import Weights, cache_bytes_per_token, context_tokens, read_config, read_json, read_weights
+from models.manifest import read_manifest
+from models.templates import BY_NAME
+
+if TYPE_CHECKING:
+    from langchain_huggingface import HuggingFaceEmbeddings
+
+    from models.engines.base import Engine
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "embed_in.weight")
+_WORKING_BYTES = 200 * 1024**2  # activations and the libraries' own buffers
+_PLANNED_CONTEXT = 8192  # tokens of attention cache counted before loading; longer windows fill only when used
+
+
+@dataclass(frozen=True)
+class LoadedChat:
+    """A causal language model ready to generate, with its tokenizer.
+
+    `window` is its context in tokens, prompt and answer together; `stop_token_ids` end an answer.
+    """
+
+    model: Any
+    engine: Engine
+    tokenizer: Any
+    folder: Path
+    window: int
+    choice: DeviceChoice
+    stop_token_ids: tuple[int, ...]
+
+
+def load_chat(folder: Path, *, name: str, chat_template: str | None = None) -> LoadedChat:
+    """The model of a folder, loaded once a process.
+
+    Raises:
+        ModelNotFound, UnsafeModel, BrokenModel: the files are missing, unsafe or do not belong together.
+        DoesNotFit: more memory is needed than is free.
+    """
+    loaded: LoadedChat = _kept(("chat", folder, chat_template), lambda: _load_chat(folder, name, chat_template))
+    return loaded
+
+
+def load_tokenizer(folder: Path, *, chat_template: str | None = None) -> Any:
+    """The tokenizer alone, loaded once a process and shared with the model."""
+    return _kept(("tokenizer", folder, chat_template), lambda: _load_tokenizer(folder, chat_template))
+
+
+def load_embeddings(folder: Path, *, name: str, batch_size: int) -> HuggingFaceEmbeddings:
+    """The sentence encoder of a folder, loaded once a process.
+
+    Raises:
+        ModelNotFound, UnsafeModel, BrokenModel, DoesNotFit: as for `load_chat`.
+    """
+    loaded: HuggingFaceEmbeddings = _kept(
+        ("embed", folder, batch_size), lambda: _load_embeddings(folder, name, batch_size)
+    )
+    return loaded
+
+
+def unload_all() -> None:
+    """Forgets every loaded model, so that memory is given back once nobody else holds them."""
+    with _guard:
+        _loaded.clear()
+
+
+def convert_gguf(
+    gguf: Path, target: Path, *, chat_template: str | None, on_fraction: Callable[[float], None] = lambda fraction: None
+) -> None:
+    """Writes a GGUF file's model and tokenizer into `target` as bfloat16 safetensors; `on_fraction` is told 0 to 1.
+
+    Raises:
+        BrokenModel: the converted weights hold NaN or infinity.
+    """
+    import torch
+    import transformers
+
+    with _quiet(), _gguf_progress(on_fraction):
+        # without dequantize=True the model counts as quantised and can neither be saved nor trained
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            str(gguf.parent),
+            gguf_file=gguf.name,
+            dtype=torch.bfloat16,
+            quantization_config=transformers.GgufConfig(dequantize=True),
+        )
+        _refuse_nan(gguf.parent, model)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        if chat_template:
+            tokenizer.chat_template = BY_NAME[chat_template]
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+
+
+def preflight(name: str, weights: Weights, config: dict[str, Any], choice: DeviceChoice) -> int:
+    """Bytes that loading will take: weights in the chosen format, attention cache and working memory.
+
+    Raises:
+        DoesNotFit: more than is free now.
+    """
+    context = min(_PLANNED_CONTEXT, int(config.get("max_position_embeddings") or _PLANNED_CONTEXT))
+    needed = weights.parameters * _BYTES[choice.dtype] + cache_bytes_per_token(config) * context + _WORKING_BYTES
+    available = available_memory_bytes() if choice.device != "cuda" else _free_gpu_bytes()
+    if needed > available:
+        raise DoesNotFit(name, needed, available)
+    return needed
+
+
+_loaded: dict[tuple[Any, ...], Any] = {}
+_locks: dict[tuple[Any, ...], threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def _kept(key: tuple[Any, ...], load: Callable[[], Any]) -> Any:
+    with _guard:
+        lock = _locks.setdefault(key, threading.Lock())
+    with lock:  # a second user waits here while the first loads (M08)
+        with _guard:
+            if key in _loaded:
+                return _loaded[key]
+        value = load()
+        with _guard:
+            _loaded[key] = value
+        return value
+
+
+def _load_chat(folder: Path, name: str, chat_template: str | None) -> LoadedChat:
+    import transformers
+
+    from models.engines.torch import TorchEngine
+
+    config, weights = read_config(folder), read_weights(folder)
+    window = context_tokens(folder, config)
+    choice = _settle(name, weights, config)
+    tokenizer = load_tokenizer(folder, chat_template=chat_template)
+    _check_vocabulary(folder, tokenizer, weights)
+    with _quiet(), _as_broken(folder):
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=choice.torch_dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    # transformers fills absent weights with random numbers and only warns
+    if report["missing_keys"]:
+        first = sorted(report["missing_keys"])[0]
+        raise BrokenModel(folder, f"{len(report['missing_keys'])} of the model's weights are not in it, first {first}")
+    _check_numbers(folder, model)
+    model = model.to(choice.device).eval()
+    return LoadedChat(model, TorchEngine(model), tokenizer, folder, window, choice, _stops(model, tokenizer))
+
+
+def _stops(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    named = model.generation_config.eos_token_id
+    ids = list(named) if isinstance(named, (list, tuple)) else [named]
+    return tuple(sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None}))
+
+
+def _load_tokenizer(folder: Path, chat_template: str | None) -> Any:
+    import transformers
+
+    read_config(folder)
+    with _quiet(), _as_broken(folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
+        )
+    if chat_template:
+        tokenizer.chat_template = BY_NAME[chat_template]
+    return tokenizer
+
+
+def _load_embeddings(folder: Path, name: str, batch_size: int) -> HuggingFaceEmbeddings:
+    from langchain_huggingface import HuggingFaceEmbeddings
+
+    encoder = encoder_folder(folder)
+    config, weights = read_config(encoder), read_weights(encoder)
+    choice = _settle(name, weights, config)
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    common = {"normalize_embeddings": True, "batch_size": batch_size}
+    with _quiet(), _as_broken(folder):
+        loaded = HuggingFaceEmbeddings(
+            model_name=str(folder),
+            model_kwargs={
+                "device": choice.device,
+                "local_files_only": True,
+                "trust_remote_code": False,
+                "model_kwargs": {"dtype": choice.torch_dtype, "use_safetensors": True},
+            },
+            encode_kwargs=common | ({"prompt_name": "document"} if "document" in prompts else {}),
+            query_encode_kwargs=common | ({"prompt_name": "query"} if "query" in prompts else {}),
+        )
+    _check_vocabulary(folder, loaded._client.tokenizer, weights)
+    _check_numbers(encoder, loaded._client)
+    return loaded
+
+
+def encoder_folder(folder: Path) -> Path:
+    """Where a sentence encoder keeps its transformer: the folder itself, or the one its modules.json names.
+
+    Raises:
+        UnsafeModel: modules.json names a class that sentence-transformers does not ship, or leaves the folder.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return folder
+    try:
+        modules = json.loads(path.read_text(encoding="utf-8"))
+        facts = [(str(module["type"]), str(module["path"])) for module in modules]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BrokenModel(folder, "modules.json cannot be read") from error
+    for kind, inner in facts:
+        if not kind.startswith("sentence_transformers."):
+            raise UnsafeModel(folder, f"modules.json asks for the class {kind}")
+        if not (folder / inner).resolve().is_relative_to(folder.resolve()):
+            raise UnsafeModel(folder, "modules.json points outside the folder")
+    return folder / facts[0][1] if facts else folder
+
+
+def _settle(name: str, weights: Weights, config: dict[str, Any]) -> DeviceChoice:
+    import torch
+
+    choice = choose_device()
+    preflight(name, weights, config, choice)
+    if torch.get_num_threads() != choice.threads:
+        torch.set_num_threads(choice.threads)
+    return choice
+
+
+def _check_vocabulary(folder: Path, tokenizer: Any, weights: Weights) -> None:
+    embedding = next((shape for key, shape in weights.shapes.items() if key.endswith(_EMBEDDINGS)), None)
+    if embedding and len(tokenizer) > embedding[0]:
+        raise BrokenModel(
+            folder,
+            f"its tokenizer knows {len(tokenizer)} tokens and its weights {embedding[0]}, so they belong to two models",
+        )
+
+
+def _check_numbers(folder: Path, model: Any) -> None:
+    if read_manifest(folder) is None:  # what Hearth prepared was looked through then
+        _refuse_nan(folder, model)
+
+
+def _refuse_nan(folder: Path, model: Any) -> None:
+    import torch
+
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BrokenModel(folder, f"the weights {name} hold NaN or infinity")
+
+
+def _free_gpu_bytes() -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0])
+
+
+@contextmanager
+def _as_broken(folder: Path) -> Iterator[None]:
+    """Turns what the libraries raise over bad files into one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BrokenModel(folder, f"loading failed with {type(error).__name__}: {reason}") from error
+
+
+@contextmanager
+def _gguf_progress(on_fraction: Callable[[float], None]) -> Iterator[None]:
+    """Reports transformers' GGUF reading to `on_fraction` in place of the bar it draws whatever its settings say."""
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    def counted(tensors: Any, **_: Any) -> Iterator[Any]:
+        for done, tensor in enumerate(tensors, start=1):
+            yield tensor
+            on_fraction(done / len(tensors))
+
+    original, reading.tqdm = reading.tqdm, counted
+    try:
+        yield
+    finally:
+        reading.tqdm = original
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences transformers' own bars and remarks: Hearth draws its own progress and says what matters."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
