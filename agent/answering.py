@@ -23,8 +23,8 @@ from agent.settings import Settings
 from models.prompts import answer_messages
 from retrieval import Library
 
-# Room kept for the chat template's own tokens when passages are fitted to the window.
-_TEMPLATE_TOKENS = 64
+# Room kept for the instructions and the chat template's own tokens.
+_TEMPLATE_TOKENS = 128
 
 
 @dataclass
@@ -123,10 +123,7 @@ def generate(
     Args:
         copies_source: the answer will repeat words of the prompt, which an engine can use to guess ahead.
     """
-    stream = model.stream(
-        list(messages), max_new_tokens=settings.max_new_tokens, prompt_lookup=copies_source, cancel=cancel
-    )
-    for chunk in stream:
+    for chunk in model.stream(list(messages), prompt_lookup=copies_source, cancel=cancel):
         _account(chunk, draft)
         if text := str(chunk.text):
             if clock.first_token_ms is None:
@@ -156,7 +153,7 @@ def answer_from(
     cancel: threading.Event,
 ) -> Iterator[Event]:
     """Write an answer from these passages, then check it sentence by sentence; ends with Answered."""
-    fitting = fit(model, question, [passage.page_content for passage in passages], settings)
+    fitting = fit(model, question, [passage.page_content for passage in passages])
     sources = sources[: len(fitting)]
     yield SourcesFound(tuple(sources))
     draft = Draft()
@@ -180,10 +177,15 @@ def answer_from(
     )
 
 
-def fit(model: BaseChatModel, question: str, texts: Sequence[str], settings: Settings) -> list[str]:
-    """As many of the passages, best first, as fit the model's window beside the question and the answer."""
-    window = (model.profile or {}).get("max_input_tokens", 4096)
-    room = window - settings.max_new_tokens - _TEMPLATE_TOKENS - model.get_num_tokens(question)
+def prompt_limit(model: BaseChatModel) -> int:
+    """The tokens of content that a prompt may hold: the model's input limit less what the chat form itself takes."""
+    limit = getattr(model, "max_input_tokens", None) or (model.profile or {}).get("max_input_tokens", 4096)
+    return int(limit) - _TEMPLATE_TOKENS
+
+
+def fit(model: BaseChatModel, question: str, texts: Sequence[str]) -> list[str]:
+    """As many of the passages, best first, as fit the model's window beside the question."""
+    room = prompt_limit(model) - model.get_num_tokens(question)
     kept: list[str] = []
     for text in texts:
         room -= model.get_num_tokens(text)

@@ -64,7 +64,12 @@ class House:
             if self._chat_model is None:
                 from models import open_chat_model
 
-                self._chat_model = open_chat_model(self.settings.chat_model, home=self.home)
+                self._chat_model = open_chat_model(
+                    self.settings.chat_model,
+                    home=self.home,
+                    max_new_tokens=self.settings.max_new_tokens,
+                    temperature=self.settings.temperature,
+                )
             return self._chat_model
 
     def assistant(self) -> Assistant:

@@ -233,8 +233,8 @@ class Assistant:
         yield from self._remembered(question, thread, events)
 
     def _chat(self, question: str, thread: str | None, clock: Clock, cancel: threading.Event) -> Iterator[Event]:
-        budget = self._window() // 2 - self.settings.max_new_tokens
-        history = self._memory.messages(thread, budget, self.chat_model.get_num_tokens)
+        room = answering.prompt_limit(self.chat_model) - self.chat_model.get_num_tokens(question)
+        history = self._memory.messages(thread, room // 2, self.chat_model.get_num_tokens)
         draft = Draft()
         messages = chat_messages(question, history)
         yield from answering.generate(
@@ -257,15 +257,12 @@ class Assistant:
             yield event
 
     def _refuse_too_long(self, question: str) -> None:
-        limit = self._window() - self.settings.max_new_tokens
+        limit = answering.prompt_limit(self.chat_model)
         if len(question) > limit * _CHARACTERS_PER_TOKEN:
             raise PromptTooLong(len(question) // _CHARACTERS_PER_TOKEN, limit, at_least=True)
         count = self.chat_model.get_num_tokens(question)
         if count > limit:
             raise PromptTooLong(count, limit)
-
-    def _window(self) -> int:
-        return int((self.chat_model.profile or {}).get("max_input_tokens", 4096))
 
     def _model_name(self) -> str:
         return answering.model_name(self.chat_model)

@@ -81,19 +81,25 @@ def _device() -> Check:
 
 
 def _models(house: House) -> Iterator[Check]:
+    from models.catalog import Role, find
     from models.errors import ModelError
-    from models.prepare import embedded_status
+    from models.prepare import prepared_folder, wheel_file
 
-    for name, ready, found in embedded_status(house.home):
-        mend = None if ready else "hearth models prepare"
-        yield Check(name, ready, found, mend)
-    for role, name in (("chat", house.settings.chat_model), ("embed", house.settings.embed_model)):
+    wanted: tuple[tuple[Role, str], ...] = (
+        ("chat", house.settings.chat_model),
+        ("embed", house.settings.embed_model),
+    )
+    for role, name in wanted:
         try:
-            from models.catalog import find
-
-            yield Check(f"{role} model", True, find(name).name)
+            entry = find(name, role)
+            ready = entry.kind != "embedded" or prepared_folder(entry, house.home) is not None
+            if not ready:
+                wheel_file(entry)
         except ModelError as error:
             yield Check(f"{role} model", False, str(error), "hearth models list")
+        else:
+            found = f"{entry.label}, {'ready' if ready else 'prepared at the first use'}"
+            yield Check(f"{role} model", True, found, None if ready else "hearth models prepare")
 
 
 def _library(house: House) -> Check:

@@ -9,12 +9,13 @@ from typing import Any
 from agent.assembly import House
 from agent.errors import BadInput
 from agent.evaluation import COLLECTION, evaluation_library, read_lines
+from retrieval.records import SearchMode
 
 # Passages are folded into documents, so more are fetched than documents are judged.
 _PASSAGES = 300
 
 
-def evaluate_files(house: House, documents: Path, queries: Path, qrels: Path, mode: str) -> dict[str, Any]:
+def evaluate_files(house: House, documents: Path, queries: Path, qrels: Path, mode: SearchMode) -> dict[str, Any]:
     """Rank every query's documents and score them.
 
     Args:

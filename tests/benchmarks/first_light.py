@@ -138,9 +138,10 @@ def main() -> None:
         rows.append(("page up, second start", f"{page_seconds(home, options.port):.1f} s", "< 10 s"))
         texts = articles(options.articles)
         chunks, ours = our_ingest(home, texts, Path(name, "library"))
-        from models.prepare import embedded_folder
+        from models.catalog import find
+        from models.prepare import folder_of
 
-        theirs = plain_ingest(embedded_folder("all-minilm-l6-v2", home), chunks)
+        theirs = plain_ingest(folder_of(find(None, "embed"), home), chunks)
         rows.append(("ingest", f"{len(chunks) / ours:.0f} chunks/s ({len(chunks)} chunks)", ""))
         rows.append(("HuggingFaceEmbeddings + FAISS", f"{len(chunks) / theirs:.0f} chunks/s", ""))
         rows.append(("ratio", f"{theirs / ours:.2f}", ">= 2.3"))
