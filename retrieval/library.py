@@ -79,7 +79,7 @@ class Library:
         names: Mapping[Path, str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> IngestReport:
-        """Bring files and folders into a collection: new ones added, changed ones replaced, a folder's vanished removed.
+        """Bring files and folders into a collection: new added, changed replaced, what vanished from a folder removed.
 
         A document that cannot be used is named in the report with its code and does not stop the others. `names` gives
         the name to show for a file whose own name is a server's id.

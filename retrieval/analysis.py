@@ -1,0 +1,60 @@
+"""How text becomes search terms: lower case, English stems, accents folded, and one term for each Chinese character.
+
+The same for what is stored and what is asked; only common words are left out of a query when it has others.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import tantivy
+
+ANALYSIS_VERSION = 1
+MAX_QUERY_CHARACTERS = 20_000
+MAX_QUERY_TERMS = 256
+_LONGEST_TERM = 64
+_UNSPACED = re.compile("([\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+"""Scripts written without spaces between words: Thai, Lao, Khmer, Japanese, Chinese."""
+
+
+class Analysis:
+    """Turns text into terms."""
+
+    def __init__(self) -> None:
+        self._all = _analyzer(leave_out_common=False)
+        self._telling = _analyzer(leave_out_common=True)
+
+    def register(self, index: Any, name: str) -> None:
+        """Make an index use this analysis under a name; needed each time one is opened."""
+        index.register_tokenizer(name, self._all)
+
+    @staticmethod
+    def prepared(text: str) -> str:
+        """The text as it is given to the index: characters of unspaced scripts stand apart."""
+        return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)
+
+    def terms(self, text: str) -> list[str]:
+        """All terms of a text, in order."""
+        found: list[str] = self._all.analyze(self.prepared(text))
+        return found
+
+    def query_terms(self, query: str) -> list[str]:
+        """The different terms of a query without its common words, unless it has no others."""
+        text = self.prepared(query[:MAX_QUERY_CHARACTERS])
+        terms = self._telling.analyze(text) or self._all.analyze(text)
+        return list(dict.fromkeys(terms))[:MAX_QUERY_TERMS]
+
+    @staticmethod
+    def weight(total: int, holding: int) -> float:
+        """Inverse document frequency as BM25 has it: never negative, highest for a term that nothing holds."""
+        return math.log(1 + (total - holding + 0.5) / (holding + 0.5))
+
+
+def _analyzer(leave_out_common: bool) -> Any:
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    builder = builder.filter(tantivy.Filter.remove_long(_LONGEST_TERM)).filter(tantivy.Filter.lowercase())
+    if leave_out_common:
+        builder = builder.filter(tantivy.Filter.stopword("english"))
+    return builder.filter(tantivy.Filter.ascii_fold()).filter(tantivy.Filter.stemmer("english")).build()

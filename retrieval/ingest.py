@@ -1,0 +1,228 @@
+"""Load, split, embed, store: what is unchanged is skipped, and what was acknowledged stays whatever happens next.
+
+Children parse ahead while this thread embeds in large batches across documents; a document is then one short
+transaction, so searching and other writers go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.embedder import Embedder
+from retrieval.errors import DocumentError, EmptyFile, IndexModelMismatch, NotRegularFile, UnsupportedType
+from retrieval.formats import Extracted
+from retrieval.formats.text import clean
+from retrieval.loaders import Limits
+from retrieval.reading import FileReader, Prepared
+from retrieval.records import IngestNote, IngestProgress, IngestReport, TextDocument
+from retrieval.sources import list_files, printable
+from retrieval.splitters import Splitter
+from retrieval.store import Known, Store
+from retrieval.writer import NewDocument, Written
+
+EMBED_BATCH = 512
+"""Chunks embedded in one call, sorted by length: padding costs little, and a stopped run loses little."""
+_SAFE_TOKENS = 2
+"""Room for the tokens that a model puts around a text."""
+_TEXT_SOURCE = "text:"
+_LISTED = frozenset(
+    ("empty_file", "no_text", "encrypted", "corrupt", "timeout", "too_complex", "too_large", "type_mismatch")
+)
+"""Reasons that lie in the document: it is then listed as unusable. The others may be gone on the next try."""
+
+
+class Ingest:
+    """One run into one collection; use it once."""
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder,
+        limits: Limits,
+        collection: str,
+        on_progress: Callable[[IngestProgress], None] | None,
+        when_done: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._limits = limits
+        self._collection = collection
+        self._on_progress = on_progress
+        self._when_done = when_done
+        tokens = min(limits.chunk_tokens, embedder.max_tokens - _SAFE_TOKENS)
+        self._splitter = Splitter(embedder.token_spans, tokens, min(limits.overlap_tokens, tokens // 4))
+        self._report = IngestReport()
+        self._began = time.monotonic()
+        self._known = {known.source: known for known in store.known(collection)}
+        self._waiting: list[NewDocument] = []
+        self._done = self._total = self._embedded = 0
+
+    def files(self, paths: Sequence[str | Path], names: Mapping[Path, str]) -> IngestReport:
+        """Bring in files and folders; see `Library.add`."""
+        listing = list_files(paths, names)
+        for error, asked in listing.problems:
+            self._fail(error, asked)
+        gone = {known.source: known for known in self._known.values() if listing.vanished(known.source)}
+        self._total = len(listing.files)
+        reader = FileReader(self._collection, self._known, self._limits)
+        for prepared in reader.prepared(listing.files):
+            self._take(prepared, gone)
+        self._flush()
+        self._remove(list(gone.values()))
+        return self._finished()
+
+    def texts(self, items: Iterable[TextDocument]) -> IngestReport:
+        """Bring in texts that are no files; see `Library.add_texts`."""
+        given = list(items)
+        self._total = len(given)
+        for item in given:
+            name = printable(item.name)
+            text = clean(item.text)
+            data = text.encode()
+            sha256 = hashlib.sha256(name.encode() + b"\0" + data).hexdigest()
+            source = _TEXT_SOURCE + name
+            new = NewDocument(self._collection, source, name, None, sha256, len(data), sha256)
+            known = self._known.get(source)
+            if known is not None and known.status == "ready" and known.sha256 == sha256:
+                self._unchanged(known.document_id, name, source)
+            elif not text.strip():
+                self._fail(EmptyFile(name, "is empty."), asked=True, new=new)
+                self._step(name)
+            else:
+                self._split(new, Extracted(text))
+        self._flush()
+        return self._finished()
+
+    # One document after another, in this thread ----------------------------------------------------------------------
+
+    def _take(self, prepared: Prepared, gone: dict[str, Known]) -> None:
+        new, known, copy = prepared.new, prepared.known, prepared.copy_of
+        if prepared.error is not None:
+            self._fail(prepared.error, prepared.file.asked, new)
+            self._step(new.name)
+        elif prepared.extracted is not None:
+            for code, found in prepared.extracted.warnings:
+                self._report.warnings.append(IngestNote(new.name, code, f"{new.name} {found}"))
+            self._split(new, prepared.extracted)
+        elif copy is not None and copy.source in gone:
+            self._move(gone.pop(copy.source), new)
+        elif copy is not None:
+            self._duplicate(copy.document_id, copy.name, new)
+        elif known is not None:
+            if known.stamp != new.stamp or known.name != new.name:
+                self._move(known, new, quietly=True)
+            self._unchanged(known.document_id, new.name, new.source)
+
+    def _split(self, new: NewDocument, extracted: Extracted) -> None:
+        """Cut a document into chunks and let it wait for its batch."""
+        if not self._waiting:
+            self._check_model()
+        chunks = self._splitter.split(extracted.text, extracted.page_starts, extracted.headings)
+        self._waiting.append(replace(new, text=extracted.text, page_starts=extracted.page_starts, chunks=chunks))
+        if sum(len(document.chunks) for document in self._waiting) >= EMBED_BATCH:
+            self._flush()
+
+    def _check_model(self) -> None:
+        """Stop before the slow part if the vectors could not be stored."""
+        stored = self._store.embedder()
+        if stored is not None and stored[0] != self._embedder.fingerprint:
+            raise IndexModelMismatch(str(self._store.folder), stored[0], self._embedder.fingerprint)
+        if stored is None:
+            with self._store.writing():
+                pass  # makes the library, or says at once why it cannot be made
+
+    def _flush(self) -> None:
+        """Embed what waits, then store it: one lock for the batch, one transaction a document."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        vectors = self._embed([chunk.text for document in waiting for chunk in document.chunks])
+        with self._store.writing() as writer:
+            at = 0
+            for new in waiting:
+                own = vectors[at : at + len(new.chunks)]
+                at += len(new.chunks)
+                written = writer.put(new, own, self._embedder.fingerprint, self._embedder.dimension)
+                self._record(new, written)
+
+    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+        """Unit vectors in the order of the texts; the work is done longest first."""
+        order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
+        vectors = np.empty((len(texts), self._embedder.dimension), np.float32)
+        for begin in range(0, len(order), EMBED_BATCH):
+            part = order[begin : begin + EMBED_BATCH]
+            vectors[part] = self._embedder.embed([texts[at] for at in part], str(self._store.folder))
+            self._embedded += len(part)
+            self._tell(None)
+        return vectors
+
+    # The report -----------------------------------------------------------------------------------------------------
+
+    def _record(self, new: NewDocument, written: Written) -> None:
+        if written.outcome == "duplicate":
+            self._duplicate(written.document_id, written.name, new)
+            return
+        if written.outcome == "unchanged":
+            self._unchanged(written.document_id, new.name, new.source)
+            return
+        (self._report.added if written.outcome == "added" else self._report.changed).append(new.name)
+        self._report.chunks += len(new.chunks)
+        self._report.document_ids[new.source] = written.document_id
+        self._step(new.name)
+
+    def _unchanged(self, document_id: str, name: str, source: str) -> None:
+        self._report.unchanged += 1
+        self._report.document_ids[source] = document_id
+        self._step(name)
+
+    def _duplicate(self, document_id: str, name: str, new: NewDocument) -> None:
+        message = f"{new.name} has the same content as {name}, which is already there; it was not added again."
+        self._report.warnings.append(IngestNote(new.name, "duplicate", message))
+        self._unchanged(document_id, new.name, new.source)
+
+    def _move(self, known: Known, new: NewDocument, quietly: bool = False) -> None:
+        """The same content under another path, name or time stamp."""
+        with self._store.writing() as writer:
+            writer.rename(known.document_id, new)
+        if not quietly:
+            self._report.moved.append(new.name)
+            self._report.document_ids[new.source] = known.document_id
+            self._step(new.name)
+
+    def _fail(self, error: DocumentError, asked: bool, new: NewDocument | None = None) -> None:
+        """Name a document that cannot be used; things in a folder that are no documents are only a warning."""
+        passed_over = not asked and isinstance(error, NotRegularFile | UnsupportedType)
+        notes = self._report.warnings if passed_over else self._report.failed
+        notes.append(IngestNote(error.document, error.code, str(error)))
+        if new is not None and error.code in _LISTED:
+            with self._store.writing() as writer:
+                writer.put_unusable(replace(new, status=error.code, message=str(error)))
+
+    def _remove(self, gone: Sequence[Known]) -> None:
+        if not gone:
+            return
+        with self._store.writing() as writer:
+            for known in gone:
+                if writer.remove(known.document_id):
+                    self._report.removed.append(known.name)
+
+    def _step(self, name: str) -> None:
+        self._done += 1
+        self._tell(name)
+
+    def _tell(self, name: str | None) -> None:
+        if self._on_progress is not None:
+            seconds = time.monotonic() - self._began
+            self._on_progress(IngestProgress(self._done, self._total, self._embedded, seconds, name))
+
+    def _finished(self) -> IngestReport:
+        self._when_done()
+        self._report.seconds = round(time.monotonic() - self._began, 3)
+        return self._report

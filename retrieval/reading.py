@@ -1,0 +1,94 @@
+"""Files read ahead of the embedding, in threads that wait for the parsing children.
+
+Decides what a file needs before it is parsed: nothing when it is unchanged, nothing when its content is there already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from retrieval.errors import Changed, DocumentError
+from retrieval.formats import Extracted
+from retrieval.loaders import Limits, OpenFile, load, opened
+from retrieval.parsing import ParserPool
+from retrieval.sources import SourceFile
+from retrieval.store import Known
+from retrieval.writer import NewDocument
+
+_PARSERS = max(1, min(4, os.cpu_count() or 1))
+_AHEAD = 16
+
+
+@dataclass
+class Prepared:
+    """A file after its worker: `extracted` if it was read, `error` if that failed, `copy_of` if its content is there
+    under another path; with none of these it is unchanged. `new` lacks its text and chunks."""
+
+    file: SourceFile
+    new: NewDocument
+    known: Known | None = None
+    copy_of: Known | None = None
+    extracted: Extracted | None = None
+    error: DocumentError | None = None
+
+
+class FileReader:
+    """Reads files for one collection, knowing what that holds."""
+
+    def __init__(self, collection: str, known: Mapping[str, Known], limits: Limits) -> None:
+        self._collection = collection
+        self._known = known
+        self._by_content = {held.sha256: held for held in known.values() if held.status == "ready"}
+        self._limits = limits
+
+    def prepared(self, files: Sequence[SourceFile]) -> Iterator[Prepared]:
+        """The files in their order, each read by a worker while earlier ones are embedded."""
+        with ThreadPoolExecutor(_PARSERS, "hearth-parse") as workers, ParserPool(_PARSERS) as parsers:
+            ahead: deque[Future[Prepared]] = deque()
+            coming = iter(files)
+            try:
+                while True:
+                    while len(ahead) < _AHEAD and (file := next(coming, None)) is not None:
+                        ahead.append(workers.submit(self._prepare, file, parsers))
+                    if not ahead:
+                        return
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _prepare(self, file: SourceFile, parsers: ParserPool) -> Prepared:
+        try:
+            try:
+                return self._read(file, parsers)
+            except Changed:
+                return self._read(file, parsers)
+        except DocumentError as error:
+            return Prepared(file, self._new(file), self._known.get(file.source), error=error)
+
+    def _read(self, file: SourceFile, parsers: ParserPool) -> Prepared:
+        known = self._known.get(file.source)
+        ready = known is not None and known.status == "ready"
+        with opened(file, self._limits) as source:
+            if known is not None and ready and source.stamp and source.stamp == known.stamp:
+                return Prepared(file, self._new(file, source, known.sha256), known)
+            new = self._new(file, source, source.hash())
+            if known is not None and ready and known.sha256 == new.sha256:
+                return Prepared(file, new, known)
+            copy_of = None if ready else self._by_content.get(new.sha256)
+            if copy_of is not None:
+                return Prepared(file, new, known, copy_of)
+            try:
+                return Prepared(file, new, known, extracted=load(source, parsers))
+            except Changed:
+                raise
+            except DocumentError as error:
+                return Prepared(file, new, known, error=error)
+
+    def _new(self, file: SourceFile, source: OpenFile | None = None, sha256: str = "") -> NewDocument:
+        size, stamp = (source.bytes, source.stamp) if source else (0, "")
+        return NewDocument(self._collection, file.source, file.name, str(file.path), sha256, size, stamp)

@@ -1,0 +1,197 @@
+"""A query into passages: embed, search both caches, fuse, rerank, and ask the store about every hit before it leaves.
+
+`LibraryRetriever` is the same as a LangChain retriever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from pydantic import ConfigDict
+
+from retrieval.embedder import Embedder
+from retrieval.errors import IndexModelMismatch, LibraryError
+from retrieval.fusion import fuse
+from retrieval.records import SearchMode, searched_collections
+from retrieval.sparse import SparseIndex
+from retrieval.store import Passage, Store
+
+if TYPE_CHECKING:
+    from retrieval.dense import DenseIndex
+
+CANDIDATES = 100
+"""Fetched from each list before fusion; four times the passages asked for, if that is more."""
+RERANKED = 30
+_CHARACTERS_PER_TOKEN = 16
+
+
+class Reranker(Protocol):
+    """A guest that reads query and passage together and judges how well they fit."""
+
+    def rerank(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """One score a text, higher is better."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage with its rank (from 1) and score at every stage; None where a stage did not find it."""
+
+    passage: Passage
+    score: float
+    dense_rank: int | None
+    dense_score: float
+    sparse_rank: int | None
+    sparse_score: float | None
+    sparse_coverage: float
+    fused_rank: int
+    rerank_rank: int | None = None
+    rerank_score: float | None = None
+
+
+class SearchEngine:
+    """Searches one store with one embedder."""
+
+    def __init__(self, store: Store, embedder: Embedder, reranker: Reranker | None) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._reranker = reranker
+        self._sparse = SparseIndex(store)
+        self._dense: DenseIndex | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of both caches."""
+        self._sparse.close()
+        self._dense = None
+
+    def warm(self) -> None:
+        """Bring the index on disk up to date now, so that the next search need not; a failure can wait till then."""
+        try:
+            self._sparse.refresh()
+        except LibraryError:
+            self._sparse.close()
+
+    def search(
+        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None
+    ) -> list[Document]:
+        """The best passages as LangChain documents; see `Library.search`."""
+        return [_document(hit) for hit in self._hits(query, top_k, mode, collections)]
+
+    def explain(
+        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None
+    ) -> list[dict[str, Any]]:
+        """The best passages with their standing at every stage."""
+        rows = []
+        for hit in self._hits(query, top_k, mode, collections):
+            place = {key: value for key, value in asdict(hit.passage).items() if key != "vector"}
+            rows.append({**place, **{key: value for key, value in vars(hit).items() if key != "passage"}})
+        return rows
+
+    def _hits(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Hit]:
+        known = self._store.collections()
+        scope = searched_collections(collections, known)
+        stored = self._store.embedder()
+        if not query.strip() or top_k < 1 or not scope or stored is None:
+            return []
+        if stored[0] != self._embedder.fingerprint:
+            raise IndexModelMismatch(str(self._store.folder), stored[0], self._embedder.fingerprint)
+        vector = self._embedder.embed_query(
+            query[: self._embedder.max_tokens * _CHARACTERS_PER_TOKEN], str(self._store.folder)
+        )
+        candidates = max(CANDIDATES, 4 * top_k)
+        dense = self._dense_index(stored[1])
+        dense.refresh()
+        self._sparse.refresh()
+        by_meaning = dense.search(vector, candidates, scope)
+        by_words = self._sparse.search(query, candidates, scope, everywhere=len(scope) == len(known))
+        ranked = _ordered(mode, by_meaning, by_words)
+        weights = self._sparse.term_weights(query)
+        dense_ranks = {chunk: rank for rank, (chunk, _) in enumerate(by_meaning, start=1)}
+        words = {chunk: (rank, score) for rank, (chunk, score) in enumerate(by_words, start=1)}
+        wanted = max(top_k, RERANKED) if self._reranker else top_k
+        hits = []
+        for fused_rank, (passage, score) in enumerate(self._checked(ranked, scope, wanted), start=1):
+            cosine = float(passage.vector @ vector)
+            sparse_rank, sparse_score = words.get(passage.chunk_id, (None, None))
+            hits.append(
+                Hit(passage, cosine if mode == "dense" else score, dense_ranks.get(passage.chunk_id), cosine,
+                    sparse_rank, sparse_score, self._sparse.coverage(weights, passage.text), fused_rank)
+            )  # fmt: skip
+        return self._reranked(query, hits)[:top_k]
+
+    def _dense_index(self, dimension: int) -> DenseIndex:
+        from retrieval.dense import DenseIndex
+
+        with self._lock:
+            if self._dense is None:
+                self._dense = DenseIndex(self._store, dimension)
+            return self._dense
+
+    def _checked(
+        self, ranked: Sequence[tuple[int, float]], scope: Sequence[str], wanted: int
+    ) -> Iterator[tuple[Passage, float]]:
+        """The first `wanted` hits that the store still has, in these collections: a cache may be a moment behind."""
+        found = 0
+        for at in range(0, len(ranked), max(wanted, 1)):
+            part = ranked[at : at + wanted]
+            passages = self._store.passages([chunk for chunk, _ in part], scope)
+            for chunk, score in part:
+                if chunk in passages and found < wanted:
+                    found += 1
+                    yield passages[chunk], score
+            if found >= wanted:
+                return
+
+    def _reranked(self, query: str, hits: list[Hit]) -> list[Hit]:
+        if self._reranker is None or not hits:
+            return hits
+        scores = self._reranker.rerank(query, [hit.passage.text for hit in hits])
+        order = sorted(zip(hits, scores, strict=True), key=lambda pair: -pair[1])
+        return [
+            Hit(**{**vars(hit), "score": float(score), "rerank_rank": rank, "rerank_score": float(score)})
+            for rank, (hit, score) in enumerate(order, start=1)
+        ]
+
+
+def _ordered(
+    mode: SearchMode, by_meaning: list[tuple[int, float]], by_words: list[tuple[int, float]]
+) -> list[tuple[int, float]]:
+    """The list that the mode asks for; hybrid begins ties with the words' list."""
+    if mode == "dense":
+        return by_meaning
+    if mode == "sparse":
+        return by_words
+    return fuse([[chunk for chunk, _ in ranked] for ranked in (by_words, by_meaning)])
+
+
+def _document(hit: Hit) -> Document:
+    passage = hit.passage
+    metadata = {key: value for key, value in vars(passage).items() if key not in ("text", "vector")}
+    metadata.update({key: value for key, value in vars(hit).items() if key != "passage"})
+    return Document(page_content=passage.text, id=str(passage.chunk_id), metadata=metadata)
+
+
+class LibraryRetriever(BaseRetriever):
+    """A LangChain retriever over a library; `k` in a call stands for top_k."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    library: Any
+    top_k: int = 10
+    mode: SearchMode = "hybrid"
+    collections: list[str] | None = None
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        found: list[Document] = self.library.search(
+            query, top_k=self.top_k if k is None else k, mode=self.mode, collections=self.collections
+        )
+        return found

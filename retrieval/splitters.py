@@ -1,0 +1,198 @@
+"""Text into chunks with exact offsets, sized in the embedder's own tokens.
+
+A chunk ends at the strongest boundary near its limit (heading, paragraph, line, sentence, word) and never crosses a
+page; where it had to end inside a paragraph, the next one begins a little earlier.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Spans = Sequence[tuple[int, int]]
+Heading = tuple[int, int, str]
+"""(offset, level from 1, title)"""
+
+SPLITTER_VERSION = 1
+_CHARACTERS_PER_TOKEN = 12
+"""A chunk of text without tokens (marks, spaces, one endless word) still ends after this many characters a token."""
+_LONG_TOKEN, _LONG_STEP = 24, 4
+_POSITION_LENGTH = 200
+
+_WORD, _SENTENCE, _LINE, _PARAGRAPH, _HEADING = range(5)
+_BREAKS = re.compile(
+    r"""(?P<paragraph>\n[^\S\n]*\n\s*)                      # a blank line
+      | (?P<line>(?<=[.!?:;"'”’)\]。！？।])[^\S\n]*\n\s*)     # a line that ends like a sentence
+      | (?P<item>\n\s*)(?=[-*•‣◦]\s|\d{1,3}[.)]\s|\|)       # a list item or table row begins
+      | (?P<sentence>[.!?…][)\]"'”’»]*[^\S\n]++(?!\n)|[。！？।][^\S\n]*+(?!\n))""",
+    re.VERBOSE,
+)
+_LEVELS = {"paragraph": _PARAGRAPH, "line": _LINE, "item": _LINE, "sentence": _SENTENCE}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document's text: `text == document_text[start:end]`; page is 1-based."""
+
+    start: int
+    end: int
+    text: str
+    page: int | None = None
+    position: str | None = None
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Cuts texts into chunks of at most `chunk_tokens`, `overlap_tokens` of them repeated inside a cut paragraph.
+
+    Args:
+        token_spans: the embedder's tokens as character offsets; called once for a text, and again only for pieces
+            that were cut inside a word.
+    """
+
+    token_spans: Callable[[str], Spans]
+    chunk_tokens: int = 200
+    overlap_tokens: int = 30
+
+    def split(self, text: str, page_starts: Sequence[int] = (), headings: Sequence[Heading] = ()) -> list[Chunk]:
+        """The chunks of a text in order; together they hold every character that is not white space.
+
+        Args:
+            page_starts: offset at which each page begins, the first one first; empty where there are no pages.
+            headings: in order of their offsets.
+        """
+        cutter = _Cutter(text, self.token_spans(text), headings, self.chunk_tokens, self.overlap_tokens)
+        bounds = [*(page_starts or [0]), len(text)]
+        titles = _heading_paths(headings)
+        offsets = [offset for offset, _, _ in headings]
+        chunks = []
+        for number, (first, last) in enumerate(itertools.pairwise(bounds), start=1):
+            for start, end, whole in cutter.cut(first, last):
+                at = bisect_right(offsets, start) - 1
+                position = titles[at] if at >= 0 else None
+                page = number if page_starts else None
+                pieces = [(start, end)] if whole else self._recut(text, start, end)
+                chunks += [Chunk(a, b, text[a:b], page, position) for a, b in pieces]
+        return chunks
+
+    def _recut(self, text: str, start: int, end: int) -> list[tuple[int, int]]:
+        """Halve a piece that was cut inside a word until its tokens fit: half a word can have more than the whole."""
+        if end - start <= 1 or len(self.token_spans(text[start:end])) <= self.chunk_tokens:
+            return [(start, end)]
+        middle = (start + end) // 2
+        halves = (_stripped(text, start, middle), _stripped(text, middle, end))
+        return [piece for a, b in halves if a < b for piece in self._recut(text, a, b)]
+
+
+class _Cutter:
+    """One text with its tokens and possible breaks, cut region by region."""
+
+    def __init__(self, text: str, spans: Spans, headings: Sequence[Heading], limit: int, overlap: int) -> None:
+        self._text = text
+        self._limit, self._overlap = limit, min(overlap, limit // 4)
+        self._starts, self._inside = _token_starts(spans)
+        breaks = {m.end(): _LEVELS[str(m.lastgroup)] for m in _BREAKS.finditer(text)}
+        breaks.update({offset: _HEADING for offset, _, _ in headings})
+        self._breaks = sorted(breaks)
+        self._levels = [breaks[offset] for offset in self._breaks]
+
+    def cut(self, first: int, last: int) -> list[tuple[int, int, bool]]:
+        """(start, end, is made of whole ordinary tokens) of each chunk between two offsets."""
+        found = []
+        begin, last = _stripped(self._text, first, last)
+        while begin < last:
+            end, level, whole = self._end_of(begin, last)
+            a, b = _stripped(self._text, begin, end)
+            if a < b:
+                found.append((a, b, whole and not self._holds_long_word(a, b)))
+            following = end if level >= _LINE or end >= last else self._back_from(begin, end)
+            begin, _ = _stripped(self._text, following, last)
+        return found
+
+    def _end_of(self, begin: int, last: int) -> tuple[int, int, bool]:
+        """Where the chunk that begins here ends, how strong that boundary is, and whether it is one of whole tokens."""
+        token = bisect_left(self._starts, begin)
+        after = token + self._limit
+        reach = self._starts[after] if after < len(self._starts) else last
+        most = begin + self._limit * _CHARACTERS_PER_TOKEN
+        if last <= min(reach, most):
+            return last, _HEADING, True
+        if reach > most:
+            return most, _WORD, False
+        best = self._best_break(token, reach)
+        if best is not None:
+            return *best, True
+        for start in reversed(self._starts[token + self._limit // 2 : after + 1]):
+            if self._text[start - 1].isspace():
+                return start, _WORD, True
+        return reach, _WORD, False
+
+    def _best_break(self, token: int, reach: int) -> tuple[int, int] | None:
+        """The strongest break that leaves no small chunk, and the last one of its kind.
+
+        Paragraphs are kept whole rather than chunks full: theirs count from a quarter of the limit on, a sentence's
+        from a half.
+        """
+        quarter, half = (self._starts[token + self._limit // part] for part in (4, 2))
+        best: tuple[int, int] | None = None
+        for at in range(bisect_right(self._breaks, quarter), bisect_right(self._breaks, reach)):
+            offset, level = self._breaks[at], self._levels[at]
+            if (offset > half or level >= _LINE) and (best is None or level >= best[1]):
+                best = (offset, level)
+        return best
+
+    def _back_from(self, begin: int, end: int) -> int:
+        """Where the next chunk begins: at a sentence within the overlap before `end`, else at a word, else at `end`."""
+        token = bisect_left(self._starts, end)
+        earliest = self._starts[max(0, token - self._overlap)] if token and self._overlap else end
+        earliest = max(earliest, (begin + end) // 2)
+        at = bisect_left(self._breaks, earliest)
+        if at < len(self._breaks) and self._breaks[at] < end:
+            return self._breaks[at]
+        for start in self._starts[bisect_left(self._starts, earliest) : token]:
+            if self._text[start - 1].isspace():
+                return start
+        return end
+
+    def _holds_long_word(self, start: int, end: int) -> bool:
+        at = bisect_left(self._inside, start)
+        return at < len(self._inside) and self._inside[at] < end
+
+
+def _token_starts(spans: Spans) -> tuple[list[int], list[int]]:
+    """Where tokens begin, and the beginnings that are made up inside long words.
+
+    A tokenizer may make one "unknown" token of a word without end; it counts as one token per four characters here,
+    so that such a word is cut too.
+    """
+    table = np.asarray(spans, np.int64).reshape(-1, 2)
+    long = table[table[:, 1] - table[:, 0] > _LONG_TOKEN]
+    if not len(long):
+        return table[:, 0].tolist(), []
+    inside = np.concatenate([np.arange(a, b, _LONG_STEP) for a, b in long])
+    starts = np.unique(np.concatenate([table[:, 0], inside]))
+    return starts.tolist(), inside.tolist()
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _heading_paths(headings: Sequence[Heading]) -> list[str]:
+    """For each heading the titles above it and its own: "Install > Linux"."""
+    paths: list[str] = []
+    above: list[tuple[int, str]] = []
+    for _, level, title in headings:
+        above = [(known, name) for known, name in above if known < level]
+        above.append((level, title))
+        paths.append(" > ".join(name for _, name in above)[:_POSITION_LENGTH])
+    return paths
