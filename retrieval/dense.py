@@ -66,9 +66,7 @@ class DenseIndex:
             self._indexes[collection] = faiss.IndexIDMap2(faiss.IndexFlatIP(self._dimension))
         self._indexes[collection].add_with_ids(vectors, ids)
 
-    def search(
-        self, vector: NDArray[np.float32], top_k: int, collections: Sequence[str]
-    ) -> list[tuple[int, float]]:
+    def search(self, vector: NDArray[np.float32], top_k: int, collections: Sequence[str]) -> list[tuple[int, float]]:
         """(chunk id, cosine) of the nearest chunks of these collections, best first."""
         found: list[tuple[int, float]] = []
         with self._lock:

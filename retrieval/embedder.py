@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +21,15 @@ from retrieval.errors import BadEmbedding
 _PIECES = re.compile(r"[A-Za-z0-9_]{1,6}|\w|[^\w\s]")
 """A rough stand-in for subword tokens where the guest cannot tell its own: more pieces than most tokenizers make."""
 _DEFAULT_MAX_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model made vectors: the fingerprint decides, the label is what a person knows it by."""
+
+    fingerprint: str
+    dimension: int
+    label: str
 
 
 class Embedder:
@@ -36,14 +46,22 @@ class Embedder:
         if own:
             return str(own)
         kind = type(self._guest)
-        name = getattr(self._guest, "model_name", None) or getattr(self._guest, "model", None) or ""
-        return f"{kind.__module__}.{kind.__qualname__}:{name}:{self.dimension}"
+        return f"{kind.__module__}.{kind.__qualname__}:{self._name}:{self.dimension}"
 
     @cached_property
     def dimension(self) -> int:
         """Numbers in a vector."""
         own = getattr(self._guest, "dimension", None)
         return int(own) if own else len(self._guest.embed_query("dimension"))
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Everything the store keeps about the model that made its vectors."""
+        return Identity(self.fingerprint, self.dimension, self._name or self.fingerprint[:16])
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self._guest, "model", None) or getattr(self._guest, "model_name", None) or "")
 
     @property
     def max_tokens(self) -> int:
@@ -83,4 +101,5 @@ class Embedder:
         if not np.isfinite(vectors).all():
             raise BadEmbedding(library, "some numbers are not finite")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        unit: NDArray[np.float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        return unit

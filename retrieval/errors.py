@@ -222,18 +222,6 @@ class StorageError(LibraryError):
         super().__init__(library, f"The library in {library} could not be used: {detail}.")
 
 
-class Interrupted(RetrievalError):
-    """A person stopped an ingest; every acknowledged document is whole and the next run carries on."""
-
-    code = "interrupted"
-
-    def __init__(self, done: int, total: int) -> None:
-        self.done, self.total = done, total
-        super().__init__(
-            f"Stopped after {done} of {total} files; what was stored is whole, run the same command again to go on."
-        )
-
-
 DOCUMENT_ERRORS: dict[str, type[DocumentError]] = {
     kind.code: kind
     for kind in (

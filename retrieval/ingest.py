@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.embedder import Embedder
-from retrieval.errors import DocumentError, EmptyFile, IndexModelMismatch, NotRegularFile, UnsupportedType
+from retrieval.errors import DocumentError, EmptyFile, NotRegularFile, UnsupportedType
 from retrieval.formats import Extracted
 from retrieval.formats.text import clean
 from retrieval.loaders import Limits
@@ -131,10 +131,7 @@ class Ingest:
 
     def _check_model(self) -> None:
         """Stop before the slow part if the vectors could not be stored."""
-        stored = self._store.embedder()
-        if stored is not None and stored[0] != self._embedder.fingerprint:
-            raise IndexModelMismatch(str(self._store.folder), stored[0], self._embedder.fingerprint)
-        if stored is None:
+        if not self._store.check_embedder(self._embedder.identity):
             with self._store.writing():
                 pass  # makes the library, or says at once why it cannot be made
 
@@ -149,7 +146,7 @@ class Ingest:
             for new in waiting:
                 own = vectors[at : at + len(new.chunks)]
                 at += len(new.chunks)
-                written = writer.put(new, own, self._embedder.fingerprint, self._embedder.dimension)
+                written = writer.put(new, own, self._embedder.identity)
                 self._record(new, written)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:

@@ -110,7 +110,7 @@ class Library:
         Raises:
             NotFound: a name or id that is not there; nothing is removed then.
         """
-        found = [record for wanted in documents for record in self._find(wanted, collection)]
+        found = [record for wanted in documents for record in self.find(wanted, collection)]
         with self._store.writing() as writer:
             for document_id in dict.fromkeys(record.document_id for record in found):
                 writer.remove(document_id)
@@ -165,7 +165,12 @@ class Library:
         """The 1-based page that holds a character of the extracted text; None where the format has no pages."""
         return self._store.page_of(document_id, offset)
 
-    def _find(self, wanted: str, collection: str | None) -> list[DocumentRecord]:
+    def find(self, wanted: str, collection: str | None = None) -> list[DocumentRecord]:
+        """The document with this id, or the documents with this name in a collection or the library's own.
+
+        Raises:
+            NotFound: there is none.
+        """
         by_id = self._store.document(wanted)
         if by_id is not None and collection in (None, by_id.collection):
             return [by_id]

@@ -79,7 +79,8 @@ class IngestProgress:
 class IngestReport:
     """What an ingest did, in the order the files were given.
 
-    `moved` holds documents that kept their content under a new path or name; `chunks` counts the chunks written now.
+    `moved` holds documents that kept their content under a new path or name; `chunks` counts the chunks written now;
+    `document_ids` gives the id of each file's document by its resolved path, unchanged ones and copies too.
     """
 
     added: list[str] = field(default_factory=list)
@@ -94,8 +95,10 @@ class IngestReport:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """The report as `hearth ingest --json` prints it; `document_ids` maps source paths to ids."""
-        return asdict(self)
+        """The report as `hearth ingest --json` prints it."""
+        value = asdict(self)
+        del value["document_ids"]
+        return value
 
 
 @dataclass(frozen=True)

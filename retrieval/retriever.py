@@ -16,7 +16,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
 from retrieval.embedder import Embedder
-from retrieval.errors import IndexModelMismatch, LibraryError
+from retrieval.errors import LibraryError
 from retrieval.fusion import fuse
 from retrieval.records import SearchMode, searched_collections
 from retrieval.sparse import SparseIndex
@@ -78,9 +78,7 @@ class SearchEngine:
         except LibraryError:
             self._sparse.close()
 
-    def search(
-        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None
-    ) -> list[Document]:
+    def search(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Document]:
         """The best passages as LangChain documents; see `Library.search`."""
         return [_document(hit) for hit in self._hits(query, top_k, mode, collections)]
 
@@ -97,16 +95,13 @@ class SearchEngine:
     def _hits(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Hit]:
         known = self._store.collections()
         scope = searched_collections(collections, known)
-        stored = self._store.embedder()
-        if not query.strip() or top_k < 1 or not scope or stored is None:
+        if not query.strip() or top_k < 1 or not scope or not self._store.check_embedder(self._embedder.identity):
             return []
-        if stored[0] != self._embedder.fingerprint:
-            raise IndexModelMismatch(str(self._store.folder), stored[0], self._embedder.fingerprint)
         vector = self._embedder.embed_query(
             query[: self._embedder.max_tokens * _CHARACTERS_PER_TOKEN], str(self._store.folder)
         )
         candidates = max(CANDIDATES, 4 * top_k)
-        dense = self._dense_index(stored[1])
+        dense = self._dense_index()
         dense.refresh()
         self._sparse.refresh()
         by_meaning = dense.search(vector, candidates, scope)
@@ -126,12 +121,12 @@ class SearchEngine:
             )  # fmt: skip
         return self._reranked(query, hits)[:top_k]
 
-    def _dense_index(self, dimension: int) -> DenseIndex:
+    def _dense_index(self) -> DenseIndex:
         from retrieval.dense import DenseIndex
 
         with self._lock:
             if self._dense is None:
-                self._dense = DenseIndex(self._store, dimension)
+                self._dense = DenseIndex(self._store, self._embedder.dimension)
             return self._dense
 
     def _checked(

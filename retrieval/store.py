@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.embedder import Identity
+from retrieval.errors import IndexModelMismatch
 from retrieval.records import DocumentRecord
 from retrieval.schema import FILE_NAME, connect_to_read, translated
 
@@ -190,16 +192,29 @@ class Store:
                 [*ids, *collections],
             )
             for row in rows:
-                place: Sequence[Any] = row[:-1]
-                found[row[0]] = Passage(*place, vector=np.frombuffer(row[-1], STORED_DTYPE).astype(np.float32))
+                facts: list[Any] = [*row[:-1], np.frombuffer(row[-1], STORED_DTYPE).astype(np.float32)]
+                found[row[0]] = Passage(*facts)
         return found
 
     # Documents ------------------------------------------------------------------------------------------------------
 
-    def embedder(self) -> tuple[str, int] | None:
-        """Fingerprint and dimension of the model that made the vectors; None before the first."""
+    def embedder(self) -> Identity | None:
+        """The model that made the vectors; None before the first."""
         values = dict(self.rows("SELECT key, value FROM meta"))
-        return (values["fingerprint"], int(values["dimension"])) if "fingerprint" in values else None
+        if "fingerprint" not in values:
+            return None
+        return Identity(values["fingerprint"], int(values["dimension"]), values["label"])
+
+    def check_embedder(self, offered: Identity) -> bool:
+        """Whether there are vectors, made by this very model.
+
+        Raises:
+            IndexModelMismatch: they were made by another one.
+        """
+        stored = self.embedder()
+        if stored is not None and stored.fingerprint != offered.fingerprint:
+            raise IndexModelMismatch(str(self.folder), stored.label, offered.label)
+        return stored is not None
 
     def collections(self) -> list[str]:
         """Names of the collections in use, sorted."""

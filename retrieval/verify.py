@@ -23,7 +23,7 @@ def verify_store(store: Store) -> dict[str, Any]:
     checked = 0
     stored = store.embedder()
     for row, name, count, first, last in store.rows("SELECT id, name, chunks, first_chunk, last_chunk FROM documents"):
-        found = _document_problems(store, row, count, first, last, stored[1] if stored else 0)
+        found = _document_problems(store, row, count, first, last, stored.dimension if stored else 0)
         problems += [f"{name}: {problem}" for problem in found]
         checked += count
         if len(problems) >= _MOST_PROBLEMS:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.embedder import Identity
 from retrieval.errors import IndexModelMismatch
 from retrieval.lock import hold
 from retrieval.schema import connect_to_write, translated
@@ -85,14 +86,14 @@ class Writer:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
-    def put(self, new: NewDocument, vectors: NDArray[np.float32], fingerprint: str, dimension: int) -> Written:
+    def put(self, new: NewDocument, vectors: NDArray[np.float32], model: Identity) -> Written:
         """Store a document with its chunks and their vectors (n, dimension), replacing what its source held.
 
         Raises:
             IndexModelMismatch: the library's vectors were made by another model; nothing is changed.
         """
         with self._transaction():
-            self._claim_embedder(fingerprint, dimension)
+            self._claim_embedder(model)
             return self._put(new, vectors)
 
     def put_unusable(self, new: NewDocument) -> None:
@@ -152,13 +153,12 @@ class Writer:
 
     # Inside a transaction -------------------------------------------------------------------------------------------
 
-    def _claim_embedder(self, fingerprint: str, dimension: int) -> None:
+    def _claim_embedder(self, model: Identity) -> None:
         stored = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         if "fingerprint" not in stored:
-            self._db.execute("INSERT INTO meta VALUES ('fingerprint', ?)", (fingerprint,))
-            self._db.execute("INSERT INTO meta VALUES ('dimension', ?)", (str(dimension),))
-        elif stored["fingerprint"] != fingerprint:
-            raise IndexModelMismatch(str(self._folder), stored["fingerprint"], fingerprint)
+            self._db.executemany("INSERT INTO meta VALUES (?, ?)", asdict(model).items())
+        elif stored["fingerprint"] != model.fingerprint:
+            raise IndexModelMismatch(str(self._folder), stored["label"], model.label)
 
     def _put(self, new: NewDocument, vectors: NDArray[np.float32]) -> Written:
         before = self._row("collection = ? AND source = ?", new.collection, new.source)

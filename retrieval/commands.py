@@ -1,0 +1,194 @@
+"""The library's verbs on the command line: ingest, documents, search, explain.
+
+Registering them imports nothing heavy; each handler gives one JSON value and each renderer what a person reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from retrieval.records import PRIVATE_PREFIX, SEARCH_MODES
+
+if TYPE_CHECKING:
+    from retrieval.library import Library
+    from retrieval.records import IngestProgress, IngestReport
+
+_TEXT_WIDTH = 300
+
+
+class House(Protocol):
+    """What the verbs need of the house that the door opened."""
+
+    @property
+    def settings(self) -> Any:
+        """Holds `collection`, the one used when none is named."""
+        ...
+
+    def library(self) -> Library:
+        """The person's documents."""
+        ...
+
+
+def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    """Register the room's verbs."""
+    ingest = verbs.add_parser("ingest", parents=[common], help="bring files and folders into the library")
+    ingest.add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder")
+    _add_collection(ingest, "where they go")
+    ingest.set_defaults(handler=_ingest, render=_render_report)
+
+    documents = verbs.add_parser("documents", parents=[common], help="what is in the library")
+    actions = documents.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", parents=[common], help="every document")
+    _add_collection(listing, "only this one")
+    listing.set_defaults(handler=_list, render=_render_documents)
+    show = actions.add_parser("show", parents=[common], help="one document and its extracted text")
+    show.add_argument("document", metavar="DOCUMENT", help="its name or id")
+    _add_collection(show, "where it is")
+    show.set_defaults(handler=_show, render=_render_shown)
+    remove = actions.add_parser("remove", parents=[common], help="take documents out; their files stay")
+    remove.add_argument("documents", nargs="+", metavar="DOCUMENT", help="names or ids")
+    _add_collection(remove, "where they are")
+    remove.set_defaults(handler=_remove, render=_render_removed)
+
+    for name, handler, render, words in (
+        ("search", _search, _render_passages, "passages that fit a query"),
+        ("explain", _explain, _render_ranks, "where each passage stood at every stage of a search"),
+    ):
+        verb = verbs.add_parser(name, parents=[common], help=words)
+        verb.add_argument("query", metavar="QUERY")
+        verb.add_argument("--top-k", type=_positive, default=10, metavar="N", help="passages returned (10)")
+        verb.add_argument("--mode", choices=SEARCH_MODES, default="hybrid")
+        _add_collection(verb, "only this one")
+        verb.set_defaults(handler=handler, render=render)
+
+
+def _add_collection(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.add_argument("--collection", metavar="NAME", help=f"the collection: {words}")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return value
+
+
+def _scope(options: argparse.Namespace) -> list[str] | None:
+    return [options.collection] if options.collection else None
+
+
+def ingest_with_progress(house: House, paths: Sequence[str | Path], collection: str) -> IngestReport:
+    """Bring paths into a collection with a progress bar on standard error, where that is a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(total=0, unit="file", file=sys.stderr, disable=None, leave=False) as bar:
+
+        def show(progress: IngestProgress) -> None:
+            bar.total = progress.total
+            bar.n = progress.done
+            rate = progress.chunks / progress.seconds if progress.seconds > 0 else 0
+            bar.set_postfix_str(f"{progress.chunks} chunks, {rate:.0f}/s", refresh=False)
+            bar.update(0)
+
+        return house.library().add(paths, collection=collection, on_progress=show)
+
+
+# Handlers -----------------------------------------------------------------------------------------------------------
+
+
+def _ingest(options: argparse.Namespace, house: House) -> dict[str, Any]:
+    collection = options.collection or house.settings.collection
+    return ingest_with_progress(house, options.paths, collection).to_json()
+
+
+def _list(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
+    return [record.to_json() for record in house.library().documents(_scope(options))]
+
+
+def _show(options: argparse.Namespace, house: House) -> dict[str, Any]:
+    library = house.library()
+    record = library.find(options.document, options.collection)[0]
+    text = library.text(record.document_id) if record.status == "ready" else ""
+    return {**record.to_json(), "text": text}
+
+
+def _remove(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
+    return [record.to_json() for record in house.library().remove(options.documents, options.collection)]
+
+
+def _search(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
+    hits = house.library().search(options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options))
+    return [{**hit.metadata, "text": hit.page_content} for hit in hits]
+
+
+def _explain(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
+    return house.library().explain(options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options))
+
+
+# What a person reads ------------------------------------------------------------------------------------------------
+
+
+def _render_report(value: dict[str, Any]) -> str:
+    counts = [f"{len(value[kind])} {kind}" for kind in ("added", "changed", "moved", "removed") if value[kind]]
+    counts += [f"{value['unchanged']} unchanged"] if value["unchanged"] or not counts else []
+    lines = [f"{', '.join(counts)}; {value['chunks']} chunks written in {value['seconds']:.1f} s."]
+    lines += [f"warning {note['code']}: {shown(note['message'])}" for note in value["warnings"]]
+    lines += [f"failed {note['code']}: {shown(note['message'])}" for note in value["failed"]]
+    return "\n".join(lines)
+
+
+def _render_documents(value: list[dict[str, Any]]) -> str:
+    if not value:
+        return "No documents yet; bring some in with `hearth ingest PATH`."
+    return "\n".join(_document_line(row) for row in value)
+
+
+def _document_line(row: dict[str, Any]) -> str:
+    pages = f"{row['pages']} pages, " if row["pages"] else ""
+    state = f"{pages}{row['chunks']} chunks" if row["status"] == "ready" else f"unusable ({row['status']})"
+    return f"{row['document_id'][:12]}  {shown(row['document'])}  [{row['collection']}]  {state}"
+
+
+def _render_shown(value: dict[str, Any]) -> str:
+    return "\n".join([_document_line(value), value["message"] or "", value["text"]])
+
+
+def _render_removed(value: list[dict[str, Any]]) -> str:
+    return "\n".join(f"removed {shown(row['document'])}" for row in value)
+
+
+def _render_passages(value: list[dict[str, Any]]) -> str:
+    lines = []
+    for number, row in enumerate(value, start=1):
+        text = " ".join(row["text"].split())
+        short = text if len(text) <= _TEXT_WIDTH else f"{text[:_TEXT_WIDTH]}…"
+        lines.append(f"{number}. {_place(row)}  ({row['score']:.4f})\n   {shown(short)}")
+    return "\n".join(lines) or "Nothing found."
+
+
+def _render_ranks(value: list[dict[str, Any]]) -> str:
+    lines = ["   fused  dense (cosine)  words (BM25)  covered  passage"]
+    for row in value:
+        dense = f"{row['dense_rank'] or '-'} ({row['dense_score']:.3f})"
+        words = f"{row['sparse_rank']} ({row['sparse_score']:.2f})" if row["sparse_rank"] else "-"
+        lines.append(
+            f"{row['fused_rank']:8}  {dense:>14}  {words:>12}  {row['sparse_coverage']:7.2f}  {_place(row)}"
+            f" {row['start']}-{row['end']}"
+        )
+    return "\n".join(lines)
+
+
+def _place(row: dict[str, Any]) -> str:
+    page = f", page {row['page']}" if row["page"] else ""
+    position = f", {shown(row['position'])}" if row["position"] else ""
+    thread = f" [{row['collection']}]" if row["collection"].startswith(PRIVATE_PREFIX) else ""
+    return f"{shown(row['document'])}{page}{position}{thread}"
+
+
+def shown(text: str) -> str:
+    """Text for a terminal: control and direction-changing characters become visible escapes."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
