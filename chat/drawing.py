@@ -1,0 +1,132 @@
+"""One answer drawn on the page as its events come in: tools as steps, text as it is written, sources as buttons.
+
+Everything a model, a tool or a document says passes through `chat.inert` before it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
+
+import chainlit as cl
+from chainlit.context import context
+from chainlit.utils import utc_now
+
+from agent.events import Answer, Answered, Event, Failed, SourcesFound, Token, ToolFinished, ToolStarted
+from chat.backstage import AssistantLike
+from chat.inert import InertStream, code, inert, plain
+from chat.sources import buttons
+
+_STOPPED = "*Stopped.*"
+_CUT_OFF = "*The answer was cut off at its length limit.*"
+_UNSUPPORTED = "*The sources do not clearly support this answer: read them before relying on it.*"
+_LONGEST_TOOL_TEXT = 4000
+
+
+async def draw_answer(assistant: AssistantLike, question: str, thread_id: str) -> None:
+    """Ask, and draw what comes; a cancelled task leaves the partial answer on the page, marked as stopped."""
+    drawing = Drawing()
+    try:
+        answering = cast("AsyncGenerator[Event]", assistant.astream(question, thread=thread_id))
+        async with aclosing(answering) as events:
+            async for event in events:
+                await drawing.draw(event)
+    except asyncio.CancelledError:
+        # Shielded, so that a second Stop does not keep the mark off the page.
+        await asyncio.shield(drawing.stop())
+        raise
+
+
+class Drawing:
+    """The message and the steps of one answer."""
+
+    def __init__(self) -> None:
+        self._message: cl.Message | None = None
+        self._stream = InertStream()
+        self._steps: dict[str, cl.Step] = {}
+
+    async def draw(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case ToolStarted():
+                await self._start_tool(event)
+            case ToolFinished():
+                await self._finish_tool(event)
+            case SourcesFound():
+                self._stream = InertStream([source.number for source in event.sources])
+            case Token():
+                await self._write(self._stream.feed(event.text))
+            case Answered():
+                await self._finish(event.answer)
+            case Failed():
+                await self._fail(event)
+
+    async def stop(self) -> None:
+        """Mark what was written so far as stopped, and every tool that still ran."""
+        for step in self._steps.values():
+            step.end, step.output = utc_now(), "Stopped."
+            await step.update()
+        message = self._text_message()
+        message.content = "\n\n".join(filter(None, [(message.content + self._stream.close()).rstrip(), _STOPPED]))
+        await message.send()
+
+    def _text_message(self) -> cl.Message:
+        if self._message is None:
+            self._message = cl.Message(content="")
+        return self._message
+
+    async def _write(self, text: str) -> None:
+        if text:
+            await self._text_message().stream_token(text)
+
+    async def _finish(self, answer: Answer) -> None:
+        message = self._text_message()
+        notes = [_CUT_OFF] if answer.cut_off else []
+        if answer.supported is False and not answer.abstained:
+            notes.append(_UNSUPPORTED)
+        text = inert(answer.text, [source.number for source in answer.sources]).strip()
+        message.content = "\n\n".join(filter(None, [text, *notes]))
+        message.actions = buttons(message.id, answer.sources)
+        await message.send()
+
+    async def _fail(self, failure: Failed) -> None:
+        message = self._text_message()
+        message.is_error = True
+        written = (message.content + self._stream.close()).rstrip()
+        message.content = "\n\n".join(filter(None, [written, f"{plain(failure.message)} ({code(failure.code)})"]))
+        await message.send()
+
+    async def _start_tool(self, event: ToolStarted) -> None:
+        parent = context.current_step
+        step = cl.Step(name=event.name, type="tool", parent_id=parent.id if parent else None, show_input=True)
+        step.start = utc_now()
+        step.input = tool_input(event.input)
+        self._steps[event.id] = step
+        await step.send()
+
+    async def _finish_tool(self, event: ToolFinished) -> None:
+        step = self._steps.pop(event.id, None)
+        if step is None:
+            return
+        step.name = f"{event.name} · {event.milliseconds:.0f} ms"
+        step.is_error = event.error is not None
+        step.output = shortened(event.error or event.output)
+        step.end = utc_now()
+        await step.update()
+
+
+def tool_input(values: dict[str, Any]) -> str:
+    """A tool's arguments as one line each."""
+    return "  \n".join(f"{plain(name)}: {shortened(_words(value))}" for name, value in values.items())
+
+
+def shortened(text: str) -> str:
+    """A tool's text as it is, at most a few thousand characters of it."""
+    cut = text[:_LONGEST_TOOL_TEXT]
+    return plain(cut).replace("\n", "  \n") + ("…" if len(text) > len(cut) else "")
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

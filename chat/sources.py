@@ -1,0 +1,155 @@
+"""An answer's sources on the page: a numbered button each, and the cited page or passage beside the chat.
+
+The panel is filled when a button is pressed. Elements with `display="side"`, Chainlit's own way, would open the panel
+by themselves at every answer and stack every source of the whole conversation in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import chainlit as cl
+from chainlit.context import context
+
+from agent.events import Source
+from chat.backstage import LibraryLike
+from chat.inert import plain
+from chat.uploads import display_name
+
+ACTION = "source"
+_SESSION_KEY = "sources"
+# Old answers' buttons stop working after this many, so that a long session does not grow without end.
+_REMEMBERED_ANSWERS = 500
+_LONGEST_NAME = 48
+_CONTEXT_CHARACTERS = 700
+
+
+def place(source: Source) -> str:
+    """Where a source is, for a person: `report.pdf, page 3`."""
+    name = display_name(source.document)
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 3 :]}"
+    if source.page is not None:
+        return f"{name}, page {source.page}"
+    return f"{name}, {display_name(source.position)}" if source.position else name
+
+
+def buttons(message_id: str, sources: Sequence[Source]) -> list[cl.Action]:
+    """One button a source; the page's script also presses them when a citation in the text is clicked."""
+    remembered: OrderedDict[str, dict[int, Source]] = cl.user_session.get(_SESSION_KEY) or OrderedDict()
+    remembered[message_id] = {source.number: source for source in sources}
+    while len(remembered) > _REMEMBERED_ANSWERS:
+        remembered.popitem(last=False)
+    cl.user_session.set(_SESSION_KEY, remembered)
+    return [
+        cl.Action(
+            name=ACTION,
+            label=f"[{source.number}] {place(source)}",
+            tooltip="Show this source beside the chat",
+            payload={"message": message_id, "number": source.number},
+        )
+        for source in sources
+    ]
+
+
+def remembered_source(payload: dict[str, Any]) -> Source | None:
+    """The source that a pressed button stands for; None for one this session never got."""
+    remembered = cl.user_session.get(_SESSION_KEY) or {}
+    source: Source | None = remembered.get(str(payload.get("message")), {}).get(payload.get("number"))
+    return source
+
+
+async def open_beside(source: Source, library: LibraryLike) -> None:
+    """Show a source in the panel beside the chat: a PDF at its page, anything else as text with the quote marked."""
+    path = Path(source.path) if source.path else None
+    if path is not None and await asyncio.to_thread(_is_pdf, path):
+        quote = await _text_element(quoted(source.quote))
+        elements = [quote, _pdf_element(path, source.page)]
+    else:
+        text = await asyncio.to_thread(_extracted_text, library, source)
+        elements = [await _text_element(passage(source, text))]
+    await context.emitter.emit("set_sidebar_title", f"[{source.number}] {place(source)}")
+    await context.emitter.emit("set_sidebar_elements", {"elements": elements, "key": str(uuid.uuid4())})
+
+
+def quoted(quote: str) -> str:
+    """A quote as Markdown that shows it as it is."""
+    return "\n".join(f"> {plain(line)}" for line in quote.splitlines() if line.strip())
+
+
+def passage(source: Source, text: str | None) -> str:
+    """Markdown with the passage in its surroundings, the quote in bold; only the quote where the text is gone."""
+    if text is None or not 0 <= source.start < source.end <= len(text):
+        return quoted(source.quote)
+    start, end = source.start, source.end
+    at = text.find(source.quote, start, end) if source.quote else -1
+    if at >= 0:
+        start, end = at, at + len(source.quote)
+    before = text[max(0, source.start - _CONTEXT_CHARACTERS) : start]
+    after = text[end : source.end + _CONTEXT_CHARACTERS]
+    opening = "…" if source.start > _CONTEXT_CHARACTERS else ""
+    closing = "…" if source.end + _CONTEXT_CHARACTERS < len(text) else ""
+    return opening + _lines(before) + _lines(text[start:end], bold=True) + _lines(after) + closing
+
+
+def _lines(text: str, bold: bool = False) -> str:
+    """Text line by line, so that neither a mark of the text nor the bold one reaches over a line's end."""
+    shown = []
+    for line in text.split("\n"):
+        words = line.strip()
+        if not words:
+            shown.append(line)
+            continue
+        lead, trail = line[: len(line) - len(line.lstrip())], line[len(line.rstrip()) :]
+        marked = f"**{plain(words)}**" if bold else plain(words)
+        shown.append(f"{' ' if lead else ''}{marked}{' ' if trail else ''}")
+    return "\n".join(shown)
+
+
+def _is_pdf(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"%PDF-" in file.read(1024)
+    except OSError:
+        return False
+
+
+def _extracted_text(library: LibraryLike, source: Source) -> str | None:
+    from retrieval.errors import RetrievalError
+
+    try:
+        return library.text(source.document_id)
+    except RetrievalError:
+        return None  # removed meanwhile: the quote is still shown
+
+
+def _pdf_element(path: Path, page: int | None) -> dict[str, Any]:
+    """The PDF where it lies; the session hands it out under an id of ours, no copy is made."""
+    session = context.session
+    known = {str(file["path"]): key for key, file in session.files.items()}
+    key = known.get(str(path))
+    if key is None:
+        key = str(uuid.uuid4())
+        session.files[key] = {
+            "id": key,
+            "path": path,
+            "name": path.name,
+            "type": "application/pdf",
+            "size": path.stat().st_size,
+        }
+    return _element("pdf", key, "application/pdf", page=page or 1)
+
+
+async def _text_element(markdown: str) -> dict[str, Any]:
+    file = await context.session.persist_file(name="passage", mime="text/plain", content=markdown or "…")
+    return _element("text", file["id"], "text/plain")
+
+
+def _element(kind: str, key: str, mime: str, **more: Any) -> dict[str, Any]:
+    element_id = str(uuid.uuid4())
+    return {"id": element_id, "type": kind, "chainlitKey": key, "name": kind, "display": "side", "mime": mime, **more}
