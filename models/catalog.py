@@ -102,8 +102,8 @@ EMBEDDED: tuple[Entry, ...] = (SMOLLM2, MINILM)
 DEFAULTS: dict[Role, Entry] = {"chat": SMOLLM2, "embed": MINILM}
 
 
-def find(name: str | None, role: Role) -> Entry:
-    """The entry for `name` in `role`; None gives the role's embedded default.
+def find(name: str | None, role: Role | None) -> Entry:
+    """The entry for `name` in `role` (None: whatever it serves); no name gives the role's embedded default.
 
     A name is an embedded model's, `org/name[@revision]` on the hub, or a local folder (a path, or a folder that is
     there).
@@ -113,10 +113,10 @@ def find(name: str | None, role: Role) -> Entry:
         WrongRole: the name is known for another role.
     """
     if not name:
-        return DEFAULTS[role]
+        return DEFAULTS[role or "chat"]
     for entry in EMBEDDED:
         if entry.name == name.lower():
-            if entry.role != role:
+            if role and entry.role != role:
                 raise WrongRole(entry.name, wanted=role, serves=str(entry.role), default=DEFAULTS[role].name)
             return entry
     folder = Path(name).expanduser()
@@ -130,9 +130,9 @@ def find(name: str | None, role: Role) -> Entry:
     raise ModelNotFound(name, known=nearest(name, role))
 
 
-def nearest(name: str, role: Role) -> list[str]:
+def nearest(name: str, role: Role | None) -> list[str]:
     """The known names of a role that look most like `name`; all of them where none comes near."""
-    names = [entry.name for entry in EMBEDDED if entry.role == role]
+    names = [entry.name for entry in EMBEDDED if role in (None, entry.role)]
     return difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4) or names
 
 

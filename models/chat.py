@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,7 +274,7 @@ class _Answer:
         elif self.new_tokens >= self._most and not trimmer.stopped:
             self.finish_reason = "length"
 
-    def _tokens(self) -> Iterator[int]:
+    def _tokens(self) -> Generator[int, None, None]:
         call = self._call
         options = GenerationOptions(
             max_new_tokens=self._most,

@@ -42,6 +42,17 @@ class ModelNotLocal(ModelNotFound):
         )
 
 
+class HubFailed(ModelError):
+    """The hub could not be reached, or does not have the model."""
+
+    code = "hub_failed"
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"The model {name} could not be downloaded ({reason}): check the name and the connection.")
+
+
 class WrongRole(ModelError):
     """A known model asked to do what it cannot, such as an embedder to chat."""
 

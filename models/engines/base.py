@@ -6,7 +6,7 @@ Chat templates, detokenisation and stop strings live above (models/chat.py), so 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,7 +47,7 @@ class Engine(Protocol):
 
     def stream(
         self, prompt_ids: Sequence[int], options: GenerationOptions, cancel: threading.Event
-    ) -> Iterator[int]:
+    ) -> Generator[int, None, None]:
         """Yields answer ids as they are made.
 
         Ends after `max_new_tokens`, at a stop id (not yielded), or within one token of `cancel` being set. Closing the

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,9 @@ class TorchEngine:
         self._turn = threading.Lock()
         self._layers = _decoder_layers(model)
 
-    def stream(self, prompt_ids: Sequence[int], options: GenerationOptions, cancel: threading.Event) -> Iterator[int]:
+    def stream(
+        self, prompt_ids: Sequence[int], options: GenerationOptions, cancel: threading.Event
+    ) -> Generator[int, None, None]:
         """Yields answer ids; see `Engine.stream`.
 
         The prompt is read layer by layer with `cancel` looked at between layers, so a Stop ends even a long prefill.
@@ -95,7 +97,7 @@ class _Stopped(Exception):
     """Ends a prefill from inside the model."""
 
 
-class _Stop(StoppingCriteria):  # type: ignore[misc]
+class _Stop(StoppingCriteria):
     """Says whether the caller, or the reader who left, wants the generation to end."""
 
     def __init__(self, cancel: threading.Event) -> None:
@@ -151,12 +153,12 @@ def _config(model: Any, options: GenerationOptions) -> GenerationConfig:
         values |= {"temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k}
     if options.prompt_lookup and options.logits_processor is None:
         values |= {"prompt_lookup_num_tokens": _LOOKUP_TOKENS, "max_matching_ngram_size": _LOOKUP_NGRAM}
-    return GenerationConfig(**values)
+    return GenerationConfig(**values)  # type: ignore[no-untyped-call]
 
 
 def _decoder_layers(model: Any) -> list[Any]:
     lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(lists, key=len)) if lists else []
+    return max((list(layers) for layers in lists), key=len, default=[])
 
 
 @contextmanager
