@@ -6,6 +6,7 @@ Everything a model, a tool or a document says passes through `chat.inert` before
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, cast
@@ -23,6 +24,16 @@ _STOPPED = "*Stopped.*"
 _CUT_OFF = "*The answer was cut off at its length limit.*"
 _UNSUPPORTED = "*The sources do not clearly support this answer: read them before relying on it.*"
 _LONGEST_TOOL_TEXT = 4000
+# The page lays out the whole message again for every piece it gets: more often than this, and Stop reacts late.
+_SECONDS_BETWEEN_PIECES = 0.04
+_ICONS = {
+    "search": "search",
+    "answer": "search",
+    "list_documents": "files",
+    "classify": "tags",
+    "translate": "languages",
+    "summarize": "scroll-text",
+}
 
 
 async def draw_answer(assistant: AssistantLike, question: str, thread_id: str) -> None:
@@ -46,6 +57,8 @@ class Drawing:
         self._message: cl.Message | None = None
         self._stream = InertStream()
         self._steps: dict[str, cl.Step] = {}
+        self._unsent = ""
+        self._sent_at = 0.0
 
     async def draw(self, event: Event) -> None:
         """Show one event."""
@@ -57,7 +70,7 @@ class Drawing:
             case SourcesFound():
                 self._stream = InertStream([source.number for source in event.sources])
             case Token():
-                await self._write(self._stream.feed(event.text))
+                await self._write(event.text)
             case Answered():
                 await self._finish(event.answer)
             case Failed():
@@ -69,7 +82,7 @@ class Drawing:
             step.end, step.output = utc_now(), "Stopped."
             await step.update()
         message = self._text_message()
-        message.content = "\n\n".join(filter(None, [(message.content + self._stream.close()).rstrip(), _STOPPED]))
+        message.content = "\n\n".join(filter(None, [self._written(), _STOPPED]))
         await message.send()
 
     def _text_message(self) -> cl.Message:
@@ -78,8 +91,15 @@ class Drawing:
         return self._message
 
     async def _write(self, text: str) -> None:
-        if text:
-            await self._text_message().stream_token(text)
+        self._unsent += self._stream.feed(text)
+        now = time.monotonic()
+        if self._unsent and now - self._sent_at >= _SECONDS_BETWEEN_PIECES:
+            piece, self._unsent, self._sent_at = self._unsent, "", now
+            await self._text_message().stream_token(piece)
+
+    def _written(self) -> str:
+        """What was written so far, with all that was held back."""
+        return (self._text_message().content + self._unsent + self._stream.close()).rstrip()
 
     async def _finish(self, answer: Answer) -> None:
         message = self._text_message()
@@ -94,13 +114,19 @@ class Drawing:
     async def _fail(self, failure: Failed) -> None:
         message = self._text_message()
         message.is_error = True
-        written = (message.content + self._stream.close()).rstrip()
-        message.content = "\n\n".join(filter(None, [written, f"{plain(failure.message)} ({code(failure.code)})"]))
+        sentence = f"{plain(failure.message)} ({code(failure.code)})"
+        message.content = "\n\n".join(filter(None, [self._written(), sentence]))
         await message.send()
 
     async def _start_tool(self, event: ToolStarted) -> None:
         parent = context.current_step
-        step = cl.Step(name=event.name, type="tool", parent_id=parent.id if parent else None, show_input=True)
+        step = cl.Step(
+            name=event.name,
+            type="tool",
+            parent_id=parent.id if parent else None,
+            icon=_ICONS.get(event.name, "wrench"),
+            show_input=True,
+        )
         step.start = utc_now()
         step.input = tool_input(event.input)
         self._steps[event.id] = step
@@ -119,13 +145,13 @@ class Drawing:
 
 def tool_input(values: dict[str, Any]) -> str:
     """A tool's arguments as one line each."""
-    return "  \n".join(f"{plain(name)}: {shortened(_words(value))}" for name, value in values.items())
+    return "\n".join(f"{plain(name)}: {shortened(_words(value))}" for name, value in values.items())
 
 
 def shortened(text: str) -> str:
     """A tool's text as it is, at most a few thousand characters of it."""
     cut = text[:_LONGEST_TOOL_TEXT]
-    return plain(cut).replace("\n", "  \n") + ("…" if len(text) > len(cut) else "")
+    return plain(cut) + ("…" if len(text) > len(cut) else "")
 
 
 def _words(value: Any) -> str:

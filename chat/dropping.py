@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import chainlit as cl
@@ -33,7 +34,7 @@ async def add_dropped(stage: Backstage, files: Sequence[Any], thread_id: str) ->
     try:
         for file in files:
             await notice.begin()
-            outcome = await asyncio.to_thread(add_file, assistant, file.path, file.name, stage.uploads, thread_id)
+            outcome = await asyncio.to_thread(add_file, assistant, Path(file.path), file.name, stage.uploads, thread_id)
             await notice.finish(outcome)
     except asyncio.CancelledError:
         await asyncio.shield(notice.stop())
@@ -102,15 +103,18 @@ class Notice:
         waiting = self._names[len(lines) :]
         for index, name in enumerate(waiting):
             state = "left out" if self._stopped and not (self._reading and index == 0) else "waiting"
-            lines.append(f"- {code(name)} {'is being read …' if self._reading and index == 0 else state}")
+            lines.append(f"· {code(name)} {'is being read …' if self._reading and index == 0 else state}")
         return "\n".join(lines)
 
     def _line(self, outcome: Outcome) -> str:
         name = code(outcome.name)
         if outcome.document_id is None:
-            return f"- ✗ {name} was not added. {plain(outcome.sentence)}"
+            # The library's sentences begin with the name; here it stands in front already.
+            reason = outcome.sentence.removeprefix(outcome.name)
+            joint = "" if reason != outcome.sentence else " was not added: "
+            return f"✗ {name}{joint}{plain(reason) if joint else ' ' + plain(reason)}"
         where = "kept in the library" if outcome.document_id in self._kept else "in this chat"
-        return f"- ✓ {name} {where}: {plain(outcome.sentence)}"
+        return f"✓ {name} {where}: {plain(outcome.sentence)}"
 
 
 async def keep_document(stage: Backstage, payload: dict[str, Any]) -> str | None:

@@ -106,7 +106,7 @@ class Guard:
         if session is None and not self._has_session(scope):
             await answer.refuse(Refusal.USED_LINK)
             return
-        headers = [(b"location", b"/")]
+        headers = [(b"location", b"/"), (b"content-length", b"0")]
         if session is not None:
             headers.append((b"set-cookie", self._launch.set_cookie(session).encode()))
         await answer.send({"type": "http.response.start", "status": 303, "headers": headers})

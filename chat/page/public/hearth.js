@@ -10,3 +10,24 @@ document.addEventListener("click", (event) => {
   const button = buttons.find((candidate) => candidate.textContent.startsWith(label));
   if (button) button.click();
 });
+
+// A PDF page is drawn at its paper size: make it as wide as the panel. The viewer's own zoom works on top of this,
+// so the width it had at first is what counts.
+const firstWidth = new WeakMap();
+const fit = (viewer) => {
+  const paper = viewer.querySelector(".react-pdf__Document");
+  const page = viewer.querySelector(".react-pdf__Page");
+  const frame = viewer.querySelector(":scope > .overflow-auto");
+  if (!paper || !page || !frame || !page.querySelector("canvas")) return;
+  if (!firstWidth.has(paper)) firstWidth.set(paper, page.clientWidth);
+  const factor = (frame.clientWidth - 32) / firstWidth.get(paper);
+  paper.style.zoom = Math.min(1.5, Math.max(0.3, factor)).toFixed(3);
+};
+const resized = new ResizeObserver((entries) => entries.forEach((entry) => fit(entry.target)));
+const known = new WeakSet();
+new MutationObserver(() => {
+  for (const viewer of document.querySelectorAll(".side-pdf")) {
+    if (!known.has(viewer)) { known.add(viewer); resized.observe(viewer); }
+    if (!firstWidth.has(viewer.querySelector(".react-pdf__Document"))) fit(viewer);
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });
