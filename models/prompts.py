@@ -35,6 +35,20 @@ def chat_messages(message: str, history: Sequence[BaseMessage]) -> list[BaseMess
     return [SystemMessage(system), *history, HumanMessage(message)]
 
 
+def label_messages(text: str, labels: Sequence[str]) -> list[BaseMessage]:
+    """A text to be given one of several labels; the likelihood of each label as the reply is what is read."""
+    return [
+        SystemMessage("Answer with one label only."),
+        HumanMessage(f"{text}\n\nWhich label fits this text: {', '.join(labels)}?"),
+    ]
+
+
+def summary_messages(text: str, words: int) -> list[BaseMessage]:
+    """A text, or several partial summaries of one, to be summarised in about so many words."""
+    system = f"Summarize the text in at most {words} words, in plain sentences. Say nothing that is not in it."
+    return [SystemMessage(system), HumanMessage(text)]
+
+
 # --- chat rendering: messages to token ids ---------------------------------------------------------------------------
 
 _COUNT_PIECE_CHARACTERS = 32_768

@@ -1,0 +1,149 @@
+"""Named entities with their offsets: one label a word, neighbouring words of one entity joined.
+
+Long texts are read in overlapping windows; each word is judged in the window where it stands furthest from an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.tasks.base import TaskModel, as_texts
+from models.tasks.windows import Window, batches, padded, windows_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_OUTSIDE = "O"
+_BEGIN, _INSIDE, _END, _SINGLE = "B", "I", "E", "S"
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A named entity: `text == source[start:end]`; `score` is the mean probability of its words."""
+
+    text: str
+    label: str
+    score: float
+    start: int
+    end: int
+
+    def to_json(self) -> dict[str, Any]:
+        """`{text, label, score, start, end}`."""
+        return {"text": self.text, "label": self.label, "score": self.score, "start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True)
+class _Word:
+    start: int
+    end: int
+    tag: str
+    score: float
+
+
+class EntityRecognizer(TaskModel):
+    """A token classifier trained on entity tags (B-/I-, also E-/S-, or bare types)."""
+
+    role_name = "entities"
+
+    def __call__(self, text: str) -> list[Entity]:
+        """The entities of one text; see `many`."""
+        return self.many([text])[0]
+
+    def many(self, texts: Sequence[str]) -> list[list[Entity]]:
+        """The entities of each text, in the order they stand.
+
+        Raises:
+            EmptyText: a text is empty.
+        """
+        found = as_texts(texts)
+        tokenizer = self.load().tokenizer
+        windows = windows_of(tokenizer, found, window=self.window, stride=self.window // 4)
+        scores = self._probabilities(windows)
+        members: list[list[int]] = [[] for _ in found]
+        for index, window in enumerate(windows):
+            members[window.sample].append(index)
+        return [
+            join(text, self._words([windows[index] for index in own], [scores[index] for index in own]))
+            for text, own in zip(found, members, strict=True)
+        ]
+
+    def _words(self, windows: Sequence[Window], scores: Sequence[NDArray[np.float64]]) -> list[_Word]:
+        """Every word of a text with its tag: that of its first token, in the window where it is most central."""
+        names = self.load().model.config.id2label
+        best: dict[int, tuple[int, _Word]] = {}
+        for window, rows in zip(windows, scores, strict=True):
+            for word, (first, start, end) in _spans(window).items():
+                margin = min(first, len(window) - 1 - first)
+                if word not in best or margin > best[word][0]:
+                    tag = int(rows[first].argmax())
+                    best[word] = (margin, _Word(start, end, str(names[tag]), float(rows[first][tag])))
+        return [word for _, (_, word) in sorted(best.items())]
+
+    def _probabilities(self, windows: Sequence[Window]) -> list[NDArray[np.float64]]:
+        import torch
+
+        tokenizer = self.load().tokenizer
+        rows: list[Any] = [None] * len(windows)
+        for indices in batches(windows):
+            batch = padded(tokenizer, [windows[index] for index in indices])
+            scores = torch.softmax(self._forward(**batch).logits.float(), -1).double().cpu().numpy()
+            for row, index in enumerate(indices):
+                length = len(windows[index])
+                rows[index] = scores[row, -length:] if tokenizer.padding_side == "left" else scores[row, :length]
+        return rows
+
+
+def _spans(window: Window) -> dict[int, tuple[int, int, int]]:
+    """For each word of a window its first token and its start and end in the text.
+
+    A word cut at the window's edge is found whole in the neighbouring window, so its shorter span never wins there.
+    """
+    found: dict[int, tuple[int, int, int]] = {}
+    for position, (word, body) in enumerate(zip(window.words, window.body, strict=True)):
+        start, end = window.offsets[position]
+        if word is None or not body or start == end:
+            continue
+        if word in found:
+            first, begun, _ = found[word]
+            found[word] = (first, begun, end)
+        else:
+            found[word] = (position, start, end)
+    return found
+
+
+def join(text: str, words: Sequence[_Word]) -> list[Entity]:
+    """Words to entities: B- and S- begin one; the rest go on with a neighbour of the same type, or begin one."""
+    entities: list[Entity] = []
+    group: list[_Word] = []
+    for word in words:
+        prefix, label = _parts(word.tag)
+        going_on = (
+            group
+            and prefix not in (_BEGIN, _SINGLE)
+            and _parts(group[-1].tag)[1] == label
+            and _parts(group[-1].tag)[0] not in (_END, _SINGLE)
+        )
+        if group and not going_on:
+            entities.append(_entity(text, group))
+            group = []
+        if word.tag != _OUTSIDE:
+            group.append(word)
+    if group:
+        entities.append(_entity(text, group))
+    return entities
+
+
+def _entity(text: str, group: Sequence[_Word]) -> Entity:
+    start, end = group[0].start, group[-1].end
+    while start < end and text[start].isspace():  # some tokenizers count the space before a word as its part
+        start += 1
+    score = sum(word.score for word in group) / len(group)
+    return Entity(text[start:end], _parts(group[0].tag)[1], score, start, end)
+
+
+def _parts(tag: str) -> tuple[str, str]:
+    prefix, dash, label = tag.partition("-")
+    return (prefix, label) if dash and prefix in (_BEGIN, _INSIDE, _END, _SINGLE) else ("", tag)

@@ -1,0 +1,107 @@
+"""Encoder-decoder models: many texts in, one generated text each, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import PromptTooLong
+from models.scheduler import process_scheduler
+from models.tasks.base import TaskModel, tokenizer_turn
+
+_BATCH_TOKENS = 2048
+_BATCH_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated text; `cut_off` where the limit of new tokens ended it."""
+
+    text: str
+    cut_off: bool
+
+
+class Seq2SeqModel(TaskModel):
+    """The generating part that translation and summarization share."""
+
+    def token_count(self, text: str) -> int:
+        """Tokens of a text as the encoder is given it, special tokens counted."""
+        return len(self._encode(text))
+
+    def generate(
+        self,
+        texts: Sequence[str],
+        *,
+        new_tokens: Callable[[int], int],
+        forced_first: int | None = None,
+        beams: int | None = None,
+        **options: Any,
+    ) -> list[Generated]:
+        """The model's output for each text, in order.
+
+        Args:
+            texts: As the model wants them, prefixes included.
+            new_tokens: The most new tokens for an input of so many tokens.
+            forced_first: The id every output begins with, such as a target language's.
+            beams: Beams of the search; None keeps the model's own setting.
+            options: More settings of transformers' generation.
+
+        Raises:
+            PromptTooLong: a text is longer than the encoder's window.
+        """
+        ids = [self._encode(text) for text in texts]
+        longest = max((len(one) for one in ids), default=0)
+        if longest > self.window:
+            raise PromptTooLong(longest, self.window)
+        if forced_first is not None:
+            options["forced_bos_token_id"] = forced_first
+        if beams is not None:
+            options["num_beams"] = beams
+        results: list[Generated] = [Generated("", False)] * len(texts)
+        order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
+        while order:
+            rows = max(1, min(_BATCH_ROWS, _BATCH_TOKENS // max(1, len(ids[order[0]]))))
+            part, order = order[:rows], order[rows:]
+            most = min(new_tokens(len(ids[part[0]])), self._decoder_window)
+            for index, generated in zip(part, self._batch([ids[i] for i in part], most, options), strict=True):
+                results[index] = generated
+        return results
+
+    @property
+    def _decoder_window(self) -> int:
+        positions = self.config.get("max_position_embeddings")
+        return int(positions) - 1 if isinstance(positions, int) and positions > 1 else 1024
+
+    def _batch(self, ids: Sequence[list[int]], most: int, options: dict[str, Any]) -> list[Generated]:
+        import torch
+
+        loaded = self.load()
+        tokenizer, model = loaded.tokenizer, loaded.model
+        width = max(len(one) for one in ids)
+        inputs = torch.full((len(ids), width), int(tokenizer.pad_token_id))
+        mask = torch.zeros_like(inputs)
+        for row, one in enumerate(ids):  # an encoder reads its padding on the right
+            inputs[row, : len(one)] = torch.tensor(one)
+            mask[row, : len(one)] = 1
+        with process_scheduler().slot(), torch.inference_mode():
+            output = model.generate(
+                inputs.to(model.device), attention_mask=mask.to(model.device), max_new_tokens=most, **options
+            ).cpu()
+        ends = _as_set(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
+        with tokenizer_turn:
+            return [
+                Generated(
+                    tokenizer.decode(row, skip_special_tokens=True).strip(),
+                    cut_off=len(row) > most and not ends & set(row[1:].tolist()),
+                )
+                for row in output
+            ]
+
+    def _encode(self, text: str) -> list[int]:
+        with tokenizer_turn:
+            return list(self.load().tokenizer(text, verbose=False)["input_ids"])
+
+
+def _as_set(*ends: Any) -> set[int]:
+    return {int(one) for end in ends if end is not None for one in (end if isinstance(end, list) else [end])}

@@ -1,0 +1,237 @@
+"""Summaries of texts of any length: split, summarise each piece, and summarise the summaries until one is left.
+
+Three ways behind one call: an encoder-decoder trained for it, the chat model, or the text's own best sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from models.prompts import summary_messages
+from models.tasks.base import as_texts
+from models.tasks.sentences import sentences
+from models.tasks.seq2seq import Seq2SeqModel
+from models.tasks.similarity import Similarity
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+    from models.chat import LocalChatModel
+
+DEFAULT_WORDS = 60
+_TOKENS_PER_WORD = 2
+_CHAT_PIECE_TOKENS = 1500  # a small chat model asked about more only sees the beginning
+_SHRINK = 4  # each level is at least so many times shorter, so that the levels end
+Progress = Callable[[int, int], None]
+"""Told how many pieces of how many are done."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A summary, how many pieces the text was read in, and how it was made.
+
+    `method` is `seq2seq`, `chat` or `sentences` (the text's own); `cut_off` where the limit of words ended it.
+    """
+
+    summary: str
+    pieces: int
+    model: str
+    method: str
+    cut_off: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """`{summary, pieces, model, method}`."""
+        return {"summary": self.summary, "pieces": self.pieces, "model": self.model, "method": self.method}
+
+
+class Summarizer(Protocol):
+    """What all three ways offer."""
+
+    def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
+        """The summary of a text in about `words` words.
+
+        Raises:
+            EmptyText: the text is empty.
+        """
+        ...
+
+
+class Seq2SeqSummarizer(Seq2SeqModel):
+    """BART, Pegasus, T5 (with its prefix) and other encoder-decoders trained to summarise."""
+
+    role_name = "summarize"
+
+    def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
+        """See `Summarizer`."""
+        prefix = self._prefix()
+        room = self.window - self.token_count(prefix)
+        cut: list[bool] = []
+
+        def summarise(pieces: Sequence[str], most: int) -> list[str]:
+            made = self.generate([prefix + piece for piece in pieces], new_tokens=lambda _: most)
+            cut[:] = [one.cut_off for one in made]
+            return [one.text for one in made]
+
+        found, count = map_reduce(
+            as_texts(text)[0], summarise, count=self.token_count, limit=room, words=words, on_progress=on_progress
+        )
+        return Summary(whole_sentences(found) if any(cut) else found, count, self.name, "seq2seq", any(cut))
+
+    def _prefix(self) -> str:
+        own = (self.config.get("task_specific_params") or {}).get("summarization")
+        if isinstance(own, dict) and "prefix" in own:
+            return str(own["prefix"] or "")
+        return "summarize: " if self.config.get("model_type") == "t5" else ""
+
+
+class ChatSummarizer:
+    """The chat model asked for a summary."""
+
+    def __init__(self, chat: LocalChatModel) -> None:
+        self._chat = chat
+
+    def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
+        """See `Summarizer`."""
+        cut: list[bool] = []
+
+        def summarise(pieces: Sequence[str], most: int) -> list[str]:
+            answers = [
+                self._chat.invoke(summary_messages(piece, words), max_new_tokens=most, prompt_lookup=True)
+                for piece in pieces
+            ]
+            cut[:] = [answer.response_metadata.get("finish_reason") == "length" for answer in answers]
+            return [str(answer.content).strip() for answer in answers]
+
+        around = self._chat.get_num_tokens_from_messages(summary_messages("", words))
+        limit = min(_CHAT_PIECE_TOKENS, self._chat.max_input_tokens - around)
+        found, count = map_reduce(
+            as_texts(text)[0],
+            summarise,
+            count=self._chat.get_num_tokens,
+            limit=limit,
+            words=words,
+            on_progress=on_progress,
+        )
+        return Summary(whole_sentences(found) if any(cut) else found, count, self._chat.model, "chat", any(cut))
+
+
+class SentenceSummarizer:
+    """The text's own sentences nearest to its meaning as a whole, in their order; early ones count a little more."""
+
+    def __init__(self, embeddings: Embeddings, *, early: float = 0.1, variety: float = 0.3) -> None:
+        self._embeddings = embeddings
+        self._early = early
+        self._variety = variety
+
+    def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
+        """See `Summarizer`."""
+        found = list(dict.fromkeys(sentences(as_texts(text)[0])))
+        chosen = self._choose(found, words)
+        if on_progress:
+            on_progress(1, 1)
+        model = str(getattr(self._embeddings, "model", type(self._embeddings).__name__))
+        return Summary(" ".join(found[index] for index in sorted(chosen)), 1, model, "sentences")
+
+    def _choose(self, found: Sequence[str], words: int) -> list[int]:
+        import numpy as np
+
+        vectors = Similarity(self._embeddings).vectors(found)
+        lengths = np.array([len(sentence.split()) for sentence in found])
+        centre = (vectors * np.minimum(lengths, 40)[:, None]).sum(0)
+        worth = vectors @ (centre / np.linalg.norm(centre)) - self._early * np.arange(len(found)) / len(found)
+        worth = worth - 0.2 * (lengths < 5)  # headings and remains of tables say little
+        chosen: list[int] = []
+        left = words
+        while len(chosen) < len(found) and (not chosen or left >= 5):
+            repeated = (vectors @ vectors[chosen].T).max(1) if chosen else np.zeros(len(found))
+            value = worth - self._variety * repeated
+            value[chosen] = -np.inf
+            if chosen:
+                value[lengths > left] = -np.inf
+            best = int(value.argmax())
+            if not np.isfinite(value[best]):
+                break
+            chosen.append(best)
+            left -= int(lengths[best])
+        return chosen
+
+
+def map_reduce(
+    text: str,
+    summarise: Callable[[Sequence[str], int], list[str]],
+    *,
+    count: Callable[[str], int],
+    limit: int,
+    words: int,
+    on_progress: Progress | None = None,
+) -> tuple[str, int]:
+    """The summary of a text of any length, and in how many pieces the text itself was read.
+
+    Args:
+        text: Not empty.
+        summarise: Pieces and the most new tokens to their summaries.
+        count: Tokens of a text.
+        limit: Most tokens of a piece.
+        words: Wanted in the end; pieces of a longer text may take as many, bounded so that each level shrinks.
+        on_progress: Told (pieces done, pieces in all) of the first level.
+    """
+    wanted = words * _TOKENS_PER_WORD
+    level = pieces_of(text, count=count, limit=limit)
+    first = len(level)
+    while len(level) > 1:
+        most = max(8, min(wanted, limit // _SHRINK))
+        made = []
+        for done, piece in enumerate(level, start=1):
+            made += summarise([piece], most)
+            if on_progress:
+                on_progress(done, len(level))
+        shorter = pieces_of("\n".join(part for part in made if part), count=count, limit=limit)
+        if len(shorter) >= len(level):  # a model that does not shorten: keep what it said of the first pieces' worth
+            shorter = shorter[: max(1, len(level) // 2)]
+        level = shorter
+    result = summarise(level, max(8, wanted))[0]
+    if on_progress:
+        on_progress(first, first)
+    return result, first
+
+
+def pieces_of(text: str, *, count: Callable[[str], int], limit: int) -> list[str]:
+    """The text's sentences packed into pieces of at most `limit` tokens, in order; nothing is left out.
+
+    A sentence longer than the limit is halved until it fits. Pieces come out of like size, so that none is a mere rest.
+    """
+    if count(text) <= limit:
+        return [text]
+    parts = [part for sentence in sentences(text) for part in _fitting(sentence, count, limit)]
+    sizes = [count(part) for part in parts]
+    wanted = -(-sum(sizes) // limit)
+    share = min(limit, -(-sum(sizes) // wanted) + max(sizes) // 2)
+    pieces: list[str] = []
+    current: list[str] = []
+    used = 0
+    for part, size in zip(parts, sizes, strict=True):
+        if current and used + size > share:
+            pieces.append(" ".join(current))
+            current, used = [], 0
+        current.append(part)
+        used += size
+    return [*pieces, " ".join(current)] if current else pieces
+
+
+def whole_sentences(text: str) -> str:
+    """The text without a last sentence that was cut off; the text itself where that would leave nothing."""
+    found = sentences(text)
+    if found and found[-1][-1:] not in ".!?。！？।\"”')" and len(found) > 1:
+        return text[: text.rindex(found[-1])].rstrip()
+    return text
+
+
+def _fitting(sentence: str, count: Callable[[str], int], limit: int) -> list[str]:
+    if len(sentence) < 2 or count(sentence) <= limit:
+        return [sentence]
+    middle = len(sentence) // 2
+    space = sentence.rfind(" ", 1, middle)
+    cut = space if space > 0 else middle
+    return [*_fitting(sentence[:cut].strip(), count, limit), *_fitting(sentence[cut:].strip(), count, limit)]

@@ -1,0 +1,145 @@
+"""Translation of texts of any length, sentence by sentence; the source language is found where it is not given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from models.tasks.base import as_texts
+from models.tasks.errors import LanguageNotSupported
+from models.tasks.language import detect_language
+from models.tasks.language_codes import language_code
+from models.tasks.sentences import sentence_spans
+from models.tasks.seq2seq import Seq2SeqModel
+from models.tasks.translation_families import Family, family_of
+
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated text and its languages as codes; `cut_off` where a sentence's translation did not end by itself."""
+
+    translation: str
+    source_language: str
+    target_language: str
+    model: str
+    cut_off: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """`{translation, source_language, target_language, model}`, and `cut_off` where it is true."""
+        value = asdict(self)
+        if not self.cut_off:
+            del value["cut_off"]
+        return value
+
+
+class Translator(Seq2SeqModel):
+    """Marian, M2M100, NLLB, mBART-50, T5 with its prefixes, MADLAD, and encoder-decoders trained for one pair.
+
+    Sentences are translated one by one in batches; line breaks and the space between sentences stay as they were.
+    """
+
+    role_name = "translate"
+
+    def __init__(self, name: str, *, home: Path, beams: int | None = None) -> None:
+        super().__init__(name, home=home)
+        self._beams = beams
+
+    @cached_property
+    def _family(self) -> Family:
+        return family_of(self.config, self.load().tokenizer)
+
+    @property
+    def languages(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The source and the target languages, empty where the model's files do not say."""
+        return self._family.sources, self._family.targets
+
+    def __call__(self, text: str, *, to: str, source: str | None = None) -> Translation:
+        """The translation of one text; see `many`."""
+        return self.many([text], to=to, source=source)[0]
+
+    def many(self, texts: Sequence[str], *, to: str, source: str | None = None) -> list[Translation]:
+        """The translation of each text, in order.
+
+        Args:
+            texts: Of any length.
+            to: The target language, a code or an English name.
+            source: The same for the texts; None finds it, text by text.
+
+        Raises:
+            EmptyText: a text is empty.
+            LanguageUnclear: a text's language cannot be found.
+            LanguageNotSupported: the model does not know the pair.
+            BadOption: not a language.
+        """
+        found, target = as_texts(texts), language_code(to)
+        sources = [language_code(source) if source else self._detect(text, target) for text in found]
+        for one in dict.fromkeys(sources):
+            if not self._family.knows(one, target):
+                known = tuple(dict.fromkeys((*self._family.sources, *self._family.targets)))
+                raise LanguageNotSupported(self.name, source=one, target=target, known=known)
+        results: list[Translation | None] = [None] * len(found)
+        for one in dict.fromkeys(sources):
+            own = [index for index, code in enumerate(sources) if code == one]
+            for index, result in zip(own, self._translate([found[i] for i in own], one, target), strict=True):
+                results[index] = result
+        return [result for result in results if result is not None]
+
+    def _detect(self, text: str, target: str) -> str:
+        among = [code for code in self._family.sources if code != target]
+        if len(among) == 1:  # a model of one pair needs no guess
+            return among[0]
+        return detect_language(text, among or None).code
+
+    def _translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
+        if source == target:
+            return [Translation(text, source, target, self.name) for text in texts]
+        self._family.set_source(source)
+        pieces = [self._pieces(text, source, target) for text in texts]
+        wanted = [
+            self._family.prompt(text[start:end], source, target)
+            for text, own in zip(texts, pieces, strict=True)
+            for start, end in own
+        ]
+        outputs = iter(
+            self.generate(
+                wanted,
+                new_tokens=lambda tokens: 2 * tokens + 32,
+                forced_first=self._family.forced_first(target),
+                beams=self._beams,
+            )
+        )
+        results = []
+        for text, own in zip(texts, pieces, strict=True):
+            parts, at, cut_off = [], 0, False
+            for start, end in own:
+                output = next(outputs)
+                parts += [text[at:start], output.text]
+                at, cut_off = end, cut_off or output.cut_off
+            results.append(Translation("".join([*parts, text[at:]]).strip(), source, target, self.name, cut_off))
+        return results
+
+    def _pieces(self, text: str, source: str, target: str) -> list[tuple[int, int]]:
+        """The sentences, each cut at white space where it is too long for the model."""
+        room = self.window - self.token_count(self._family.prompt("", source, target))
+        found = []
+        for start, end in sentence_spans(text):
+            found += self._fitting(text, start, end, max(1, room))
+        return found
+
+    def _fitting(self, text: str, start: int, end: int, room: int) -> list[tuple[int, int]]:
+        if end - start < 2 or self.token_count(text[start:end]) <= room:
+            return [(start, end)]
+        middle = (start + end) // 2
+        cuts = list(_SPACE.finditer(text, start + 1, end - 1))
+        if cuts:
+            cut = min(cuts, key=lambda match: abs(match.start() - middle))
+            left, right = cut.start(), cut.end()
+        else:
+            left = right = middle
+        return [*self._fitting(text, start, left, room), *self._fitting(text, right, end, room)]
