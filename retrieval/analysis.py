@@ -17,6 +17,11 @@ MAX_QUERY_TERMS = 256
 _LONGEST_TERM = 64
 _UNSPACED = re.compile("([\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
 """Scripts written without spaces between words: Thai, Lao, Khmer, Japanese, Chinese."""
+_QUESTION_WORDS = (
+    "who whom whose what which when where why how do does did is are was were be been can could should would may has "
+    "have had i me my you your we our he his she her its them does many much please tell about"
+).split()
+"""Words of questions that passages seldom answer with; the index's own list of common words lacks them."""
 
 
 class Analysis:
@@ -57,4 +62,5 @@ def _analyzer(leave_out_common: bool) -> Any:
     builder = builder.filter(tantivy.Filter.remove_long(_LONGEST_TERM)).filter(tantivy.Filter.lowercase())
     if leave_out_common:
         builder = builder.filter(tantivy.Filter.stopword("english"))
+        builder = builder.filter(tantivy.Filter.custom_stopword(_QUESTION_WORDS))
     return builder.filter(tantivy.Filter.ascii_fold()).filter(tantivy.Filter.stemmer("english")).build()

@@ -28,6 +28,7 @@ _STAMP = "stamp.json"
 _LOCK_WAIT_SECONDS = 5.0
 _HEAP_BYTES = 64 << 20
 _TOKENIZER = "hearth"
+_BACKGROUND_PASSAGES = 1000
 _TEXT, _ID, _COLLECTION = "text", "id", "collection"
 
 
@@ -214,12 +215,16 @@ class SparseIndex:
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))
 
     def term_weights(self, query: str) -> dict[str, float]:
-        """The query's terms with their inverse document frequency: how much each one tells."""
+        """The query's terms with their inverse document frequency: how much each one tells.
+
+        Counted as if the passages were part of a larger collection, or in a library of one page every word that is
+        there would be common and every word that is not would be all that counts.
+        """
         with self._lock:
             searcher = self._searcher
         if searcher is None:
             return {}
-        total = int(searcher.num_docs)
+        total = int(searcher.num_docs) + _BACKGROUND_PASSAGES
         return {
             term: self._analysis.weight(total, int(searcher.doc_freq(_TEXT, term)))
             for term in self._analysis.query_terms(query)
