@@ -18,7 +18,6 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from agent import grounding
 from agent.events import Answer, Answered, Event, Source, SourcesFound, Timings, Token, ToolFinished, ToolStarted
-from agent.relevance import relevance
 from agent.settings import Settings
 from models.prompts import answer_messages
 from retrieval import Library
@@ -204,11 +203,6 @@ def not_in_documents(question: str, model: BaseChatModel, documents: int, clock:
     return Answered(
         Answer(text, supported=None, abstained=True, tool="search", model=model_name(model), timings=clock.timings())
     )
-
-
-def relevant(question: str, passages: Sequence[Document], floor: float) -> bool:
-    """True where at least one passage is likely enough to be about the question."""
-    return any(relevance(question, passage.page_content, passage.metadata) >= floor for passage in passages)
 
 
 def model_name(model: BaseChatModel) -> str:

@@ -22,6 +22,7 @@ from agent.answering import Clock, Draft
 from agent.errors import AgentError
 from agent.events import Answer, Answered, Event, Failed
 from agent.memory import ThreadMemory
+from agent.relevance import relevance
 from agent.routing import AUTO, choose_tool
 from agent.settings import Settings, load_settings
 from models.errors import ModelError, PromptTooLong
@@ -221,7 +222,7 @@ class Assistant:
                 passages = item
             else:
                 yield item
-        if not answering.relevant(question, passages, self.settings.relevance_floor):
+        if relevance(passages) < self.settings.relevance_floor:
             events: Iterator[Event] = iter([answering.not_in_documents(question, self.chat_model, documents, clock)])
         else:
             paths = {record.document_id: record.path for record in self.library.documents(collections)}

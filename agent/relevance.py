@@ -1,29 +1,28 @@
-"""How likely a passage is about the question: one logistic over its cosine and the share of the question it holds.
+"""How likely it is that the passages found are about the question at all: one logistic over two signals.
 
-The three numbers below were fitted on shared SQuAD questions, half of them with their article left out of the
-library; training/LOG.md has the run.
+Cosine alone keeps 88 % of the answerable questions at the price of letting 33 % of the others through; together with
+the words the two share it lets 14 % through (training/LOG.md, 2026-11-21).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from agent.grounding import content_words
+from langchain_core.documents import Document
 
-_BIAS, _COSINE, _COVERAGE = -6.0, 8.0, 3.5
+_BIAS, _COSINE, _COVERAGE = -8.9, 9.66, 8.18
 
 
-def relevance(question: str, passage: str, metadata: Mapping[str, Any]) -> float:
-    """The probability (0 to 1) that the passage is about the question.
+def relevance(passages: Sequence[Document]) -> float:
+    """The probability (0 to 1) that the library is about the question; 0 without passages.
 
     Args:
-        question: the person's words.
-        passage: the passage's text.
-        metadata: what the search said of it; `dense_score` is the cosine of the two.
+        passages: a search's hits; `dense_score` is the best cosine, `sparse_coverage` the share of the question's
+            words, weighted by how rare they are, that a passage holds.
     """
-    asked = content_words(question)
-    coverage = len(asked & content_words(passage)) / len(asked) if asked else 0.0
-    cosine = float(metadata.get("dense_score") or 0.0)
+    if not passages:
+        return 0.0
+    cosine = max(float(passage.metadata.get("dense_score") or 0.0) for passage in passages)
+    coverage = max(float(passage.metadata.get("sparse_coverage") or 0.0) for passage in passages)
     return 1 / (1 + math.exp(-(_BIAS + _COSINE * cosine + _COVERAGE * coverage)))

@@ -97,5 +97,5 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "--help")
     assert status == 0
     for verb in ("chat", "ask", "ingest", "documents", "search", "explain", "eval", "models", "doctor", "settings"):
-        assert f"    {verb} " in out
+        assert f"    {verb}" in out
         assert run(capsys, verb, "--help")[0] == 0

@@ -37,7 +37,8 @@ def filled(library: Library, tmp_path: Path) -> Library:
 
 
 def assistant(library: Library, tmp_path: Path, *replies: str, **options: object) -> Assistant:
-    settings = Settings(home=tmp_path, max_new_tokens=64)
+    # Hashed words give lower cosines than a trained encoder, so the floor is lower too.
+    settings = Settings(home=tmp_path, max_new_tokens=64, relevance_floor=0.2)
     return Assistant(ScriptedChatModel(replies=list(replies) or ["Yes."], **options), library, settings)
 
 
@@ -81,7 +82,7 @@ def test_q11_an_empty_library_gives_a_plain_reply_or_says_that_nothing_is_there(
 
 
 def test_an_unsupported_reply_is_replaced_by_the_nearest_sentence(filled: Library, tmp_path: Path) -> None:
-    answer = assistant(filled, tmp_path, "Napoleon did.").ask("How tall is the lighthouse of Varn in metres?")
+    answer = assistant(filled, tmp_path, "Napoleon did.").ask("How many metres tall is the lighthouse?")
     assert answer.text == "The closest passage says: “It is 41 metres tall.” [1]"
 
 
@@ -110,6 +111,7 @@ def test_q02_a_question_beyond_the_window_is_refused_with_both_counts(
 )
 def test_q04_q05_q06_markup_in_a_question_is_only_text(filled: Library, tmp_path: Path, text: str) -> None:
     house = assistant(filled, tmp_path, "Ida Holm built it.")
+    house.settings = replace(house.settings, relevance_floor=0.0)
     house.ask(f"Who built the lighthouse of Varn? {text}")
     assert text in house.chat_model.asked[0][-1].content
 
@@ -188,7 +190,8 @@ def test_passages_are_fitted_to_the_window_best_first(library: Library, tmp_path
         (tmp_path / f"{number}.txt").write_text(f"The lamp of tower {number} is red. " * 20, encoding="utf-8")
     library.add(sorted(tmp_path.glob("*.txt")))
     house = assistant(library, tmp_path, "The lamp is red.", window_tokens=500)
-    found = next(event for event in house.stream("Is the lamp of tower red?") if isinstance(event, SourcesFound))
+    events = list(house.stream("Is the lamp of tower red?"))
+    found = next(event for event in events if isinstance(event, SourcesFound))
     assert 1 <= len(found.sources) < house.settings.top_k
     prompt = " ".join(str(message.content) for message in house.chat_model.asked[0])
     assert len(prompt.split()) < 500
