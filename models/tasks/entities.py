@@ -73,14 +73,17 @@ class EntityRecognizer(TaskModel):
     def _words(self, windows: Sequence[Window], scores: Sequence[NDArray[np.float64]]) -> list[_Word]:
         """Every word of a text with its tag: that of its first token, in the window where it is most central."""
         names = self.load().model.config.id2label
-        best: dict[int, tuple[int, _Word]] = {}
+        best: dict[int, tuple[tuple[int, int], str, float]] = {}
+        ends: dict[int, int] = {}
         for window, rows in zip(windows, scores, strict=True):
             for word, (first, start, end) in _spans(window).items():
-                margin = min(first, len(window) - 1 - first)
-                if word not in best or margin > best[word][0]:
+                # a window may begin or end inside a word: its true first token goes before the most central place
+                place = (start, -min(first, len(window) - 1 - first))
+                if word not in best or place < best[word][0]:
                     tag = int(rows[first].argmax())
-                    best[word] = (margin, _Word(start, end, str(names[tag]), float(rows[first][tag])))
-        return [word for _, (_, word) in sorted(best.items())]
+                    best[word] = (place, str(names[tag]), float(rows[first][tag]))
+                ends[word] = max(end, ends.get(word, 0))
+        return [_Word(place[0], ends[word], tag, score) for word, (place, tag, score) in sorted(best.items())]
 
     def _probabilities(self, windows: Sequence[Window]) -> list[NDArray[np.float64]]:
         import torch
@@ -97,10 +100,7 @@ class EntityRecognizer(TaskModel):
 
 
 def _spans(window: Window) -> dict[int, tuple[int, int, int]]:
-    """For each word of a window its first token and its start and end in the text.
-
-    A word cut at the window's edge is found whole in the neighbouring window, so its shorter span never wins there.
-    """
+    """For each word of a window its first token there, and its start and end in the text as far as the window goes."""
     found: dict[int, tuple[int, int, int]] = {}
     for position, (word, body) in enumerate(zip(window.words, window.body, strict=True)):
         start, end = window.offsets[position]

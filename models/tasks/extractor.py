@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.tasks.base import TaskModel, as_texts
-from models.tasks.spans import Scores, Span, best_spans
+from models.tasks.spans import LONGEST_ANSWER_TOKENS, Scores, Span, best_spans
 from models.tasks.windows import Window, batches, padded, windows_of
 
 _STRIDE = 128
@@ -56,13 +56,21 @@ class Extractor(TaskModel):
         """The answer to one question about one text; see `many`."""
         return self.many([question], [text], can_abstain=can_abstain)[0]
 
-    def many(self, questions: Sequence[str], texts: Sequence[str], *, can_abstain: bool = True) -> list[Extraction]:
+    def many(
+        self,
+        questions: Sequence[str],
+        texts: Sequence[str],
+        *,
+        can_abstain: bool = True,
+        max_answer_tokens: int = LONGEST_ANSWER_TOKENS,
+    ) -> list[Extraction]:
         """The answer to each question about the text beside it, in order.
 
         Args:
             questions: One a text.
             texts: Of any length.
             can_abstain: False always gives the best span.
+            max_answer_tokens: The longest span considered; one of up to a third of the window is never cut by windows.
 
         Raises:
             EmptyText: a question or text is empty.
@@ -76,10 +84,13 @@ class Extractor(TaskModel):
         members: list[list[Scores]] = [[] for _ in given]
         for window, scores in zip(windows, scored, strict=True):
             members[window.sample].append(scores)
-        return [self._answer(text, own, can_abstain) for text, own in zip(given, members, strict=True)]
+        return [
+            self._answer(text, best_spans(own, longest=max_answer_tokens), can_abstain)
+            for text, own in zip(given, members, strict=True)
+        ]
 
-    def _answer(self, text: str, windows: Sequence[Scores], can_abstain: bool) -> Extraction:
-        spans, null = best_spans(windows)
+    def _answer(self, text: str, found: tuple[list[Span], float], can_abstain: bool) -> Extraction:
+        spans, null = found
         if not spans or (can_abstain and null > spans[0].score):
             return Extraction("", null, None, None, null, tuple(spans), self.name)
         start, end = _trimmed(text, spans[0].start, spans[0].end)

@@ -11,7 +11,6 @@ from tokenizers import Tokenizer, processors
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.trainers import WordPieceTrainer
 from transformers import BertConfig, PreTrainedTokenizerFast
 
 WORDS = (
@@ -24,12 +23,12 @@ SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def bert_tokenizer(window: int) -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer with BERT's special tokens; words outside `WORDS` fall into pieces."""
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]", max_input_chars_per_word=60))
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = [*SPECIALS, *WORDS.split(), *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = {word: index for index, word in enumerate(dict.fromkeys(words))}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=60))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
-    alphabet = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    trainer = WordPieceTrainer(vocab_size=260, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator([WORDS, "abcdefghijklmnopqrstuvwxyz zyxwvutsrqponmlkjihgfedcba"], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
