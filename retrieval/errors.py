@@ -212,6 +212,16 @@ class BadEmbedding(LibraryError):
         super().__init__(library, f"The embedding model returned vectors that cannot be stored: {detail}.")
 
 
+class ParserUnavailable(RetrievalError):
+    """The operating system would not start the process that reads documents."""
+
+    code = "parser_unavailable"
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"The process that reads documents could not be started ({detail}); try again.")
+
+
 class StorageError(LibraryError):
     """The store could not be read or written for another reason, which the sentence names."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from retrieval.errors import document_error
+from retrieval.errors import ParserUnavailable, document_error
 from retrieval.formats import Extracted
 
 WALL_SECONDS = 30.0
@@ -60,6 +60,7 @@ class ParserPool:
 
         Raises:
             DocumentError: why this document cannot be used.
+            ParserUnavailable: no child could be started.
         """
         with self._free:
             child = self._take()
@@ -80,7 +81,10 @@ class ParserPool:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the parsers were closed")
-            child = self._idle.pop() if self._idle else _Child()
+            try:
+                child = self._idle.pop() if self._idle else _Child()
+            except OSError as error:
+                raise ParserUnavailable(error.strerror or str(error)) from error
             self._all.add(child)
             return child
 
@@ -113,10 +117,10 @@ class _Child:
     """One parser process and our end of the line to it."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._line = ours
+        self._line, theirs = socket.socketpair()
         self.files = 0
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(self._line.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-X", "utf8", str(_CHILD), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -127,6 +131,7 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            undo.pop_all()
 
     def ask(self, descriptor: int, name: str, wall_seconds: float) -> dict[str, Any]:
         """Send one file, wait for its answer.

@@ -15,7 +15,7 @@ from retrieval.errors import Changed, DocumentError
 from retrieval.formats import Extracted
 from retrieval.loaders import Limits, OpenFile, load, opened
 from retrieval.parsing import ParserPool
-from retrieval.sources import SourceFile
+from retrieval.sources import SourceFile, printable
 from retrieval.store import Known
 from retrieval.writer import NewDocument
 
@@ -91,4 +91,4 @@ class FileReader:
 
     def _new(self, file: SourceFile, source: OpenFile | None = None, sha256: str = "") -> NewDocument:
         size, stamp = (source.bytes, source.stamp) if source else (0, "")
-        return NewDocument(self._collection, file.source, file.name, str(file.path), sha256, size, stamp)
+        return NewDocument(self._collection, file.source, file.name, printable(str(file.path)), sha256, size, stamp)

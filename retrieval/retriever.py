@@ -93,6 +93,7 @@ class SearchEngine:
         return rows
 
     def _hits(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Hit]:
+        query = query.encode("utf-8", "replace").decode()  # a lone surrogate would stop tokenizers
         known = self._store.collections()
         scope = searched_collections(collections, known)
         if not query.strip() or top_k < 1 or not scope or not self._store.check_embedder(self._embedder.identity):
@@ -174,7 +175,7 @@ def _document(hit: Hit) -> Document:
 
 
 class LibraryRetriever(BaseRetriever):
-    """A LangChain retriever over a library; `k` in a call stands for top_k."""
+    """A LangChain retriever over a library; `top_k` may also be given with each call."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -184,9 +185,9 @@ class LibraryRetriever(BaseRetriever):
     collections: list[str] | None = None
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, top_k: int | None = None
     ) -> list[Document]:
         found: list[Document] = self.library.search(
-            query, top_k=self.top_k if k is None else k, mode=self.mode, collections=self.collections
+            query, top_k=self.top_k if top_k is None else top_k, mode=self.mode, collections=self.collections
         )
         return found

@@ -64,8 +64,8 @@ def list_files(paths: Sequence[str | Path], names: Mapping[Path, str]) -> Listin
 
 
 def printable(name: str) -> str:
-    """A file name as text that every store accepts: bytes that are no UTF-8 become escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A file name as text that every store accepts: what is no character becomes an escape."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _files_of(path: Path, listing: Listing) -> Iterator[SourceFile]:

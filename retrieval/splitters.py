@@ -73,8 +73,8 @@ class Splitter:
         chunks = []
         for number, (first, last) in enumerate(itertools.pairwise(bounds), start=1):
             for start, end, whole in cutter.cut(first, last):
-                at = bisect_right(offsets, start) - 1
-                position = titles[at] if at >= 0 else None
+                at = max(0, bisect_right(offsets, start) - 1)  # before the first heading, the first one within
+                position = titles[at] if at < len(offsets) and offsets[at] < end else None
                 page = number if page_starts else None
                 pieces = [(start, end)] if whole else self._recut(text, start, end)
                 chunks += [Chunk(a, b, text[a:b], page, position) for a, b in pieces]

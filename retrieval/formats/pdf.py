@@ -5,6 +5,8 @@ PDFium repairs what it can; pages it cannot read are named, and a file that is o
 
 from __future__ import annotations
 
+import re
+
 import pypdfium2
 import pypdfium2.raw as pdfium
 
@@ -12,6 +14,7 @@ from retrieval.formats import Extracted, Refused
 from retrieval.formats.text import clean
 
 MAX_PAGES = 20_000
+_CATALOG = re.compile(rb"(\d+)\s+(\d+)\s+obj\s*<<[^>]{0,500}?/Type\s*/Catalog\b")
 _PAGE_GAP = "\n\n"
 _NAMED = 12
 
@@ -46,10 +49,20 @@ def _open(data: bytes) -> pypdfium2.PdfDocument:
         if error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
             found = "is protected with a password; save a copy without one and add that."
             raise Refused("encrypted", found) from error
-        raise Refused("corrupt", "is a damaged PDF that could not be repaired.") from error
+        document = _reopened(data)
     if len(document) == 0:
         raise Refused("corrupt", "is a damaged PDF: no page could be found in it.")
     return document
+
+
+def _reopened(data: bytes) -> pypdfium2.PdfDocument:
+    """A file that lost its end with the trailer in it: PDFium finds the objects again once it knows the first one."""
+    catalog = _CATALOG.search(data)
+    trailer = b"\nendobj\ntrailer\n<< /Root %s %s R >>\n%%%%EOF\n" % catalog.groups() if catalog else b""
+    try:
+        return pypdfium2.PdfDocument(data + trailer)
+    except pypdfium2.PdfiumError as error:
+        raise Refused("corrupt", "is a damaged PDF that could not be repaired.") from error
 
 
 def _page(document: pypdfium2.PdfDocument, number: int) -> tuple[str, bool]:

@@ -66,7 +66,7 @@ def _mostly_utf8(data: bytes) -> bool:
     text = data[:_GUESS_SAMPLE].decode("utf-8", "replace")
     broken = text.count("\ufffd")
     beyond = sum(1 for character in text if character > "\x7f") - broken
-    return beyond > 10 * broken
+    return beyond > 4 * broken
 
 
 def _replacing(data: bytes, encoding: str) -> tuple[str, list[tuple[str, str]]]:
