@@ -75,8 +75,9 @@ def save_bert(
         )
     ).eval()
     if not layers:
-        model.bert.embeddings.position_embeddings.weight.data.zero_()
-        model.bert.embeddings.token_type_embeddings.weight.data.zero_()
+        embeddings = getattr(model, "bert", model).embeddings
+        embeddings.position_embeddings.weight.data.zero_()
+        embeddings.token_type_embeddings.weight.data.zero_()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
