@@ -87,6 +87,7 @@ class Backstage:
         self.turns = Turns()
         self._house = house
         self._assistant: Future[AssistantLike] = Future()
+        self._started = threading.Lock()
 
     @property
     def uploads(self) -> Path:
@@ -94,8 +95,9 @@ class Backstage:
         return self.settings.home / "uploads"
 
     def start(self) -> None:
-        """Begin to open the assistant; returns at once."""
-        threading.Thread(target=self._open, name="hearth-warm-up", daemon=True).start()
+        """Begin to open the assistant, unless that has begun; returns at once."""
+        if self._started.acquire(blocking=False):
+            threading.Thread(target=self._open, name="hearth-warm-up", daemon=True).start()
 
     async def assistant(self) -> AssistantLike:
         """The assistant, as soon as it is open.
@@ -103,6 +105,7 @@ class Backstage:
         Raises:
             Exception: whatever kept it from opening, each time it is asked for.
         """
+        self.start()
         return await asyncio.wrap_future(self._assistant)
 
     def close(self) -> None:

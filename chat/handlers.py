@@ -29,6 +29,11 @@ _HINT = "Type a question, or drop a document here and ask about it."
 _BUSY = "I am still answering the message before. Stop it, or wait until it is done."
 
 
+async def on_arrival() -> None:
+    """A page is open: load the models while the person thinks of a question."""
+    stage().start()
+
+
 async def on_message(message: cl.Message) -> None:
     """Read what was dropped with a message, then answer it."""
     backstage = stage()

@@ -22,6 +22,7 @@ _MAYBE_FENCE = re.compile(r"[ \t]*(?:`*|~*)\Z|[ \t]*(?:`{3,}[^`\n]*|~{3,}[^\n]*)
 _INFO = re.compile(r"[\w+#.-]*")
 # A cell of a table ends at a bar even inside backquotes, so a span that holds both is no span.
 _LIVE_IN_A_CELL = re.compile(r"\]\(|\]:|<|!\[|://|www\.|&", re.IGNORECASE)
+_MARKUP = re.compile(r"([\\*_~|`#<>+=!&\[\]\-])")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 # No construct is waited for longer than this; what is longer is escaped piece by piece.
 _LONGEST = 2000
@@ -43,7 +44,7 @@ def inert(text: str, citations: Collection[int] = ()) -> str:
 def plain(text: str) -> str:
     """The text as it is, with no Markdown at all: for names, quotes and messages of others."""
     stream = InertStream()
-    lines = [re.sub(r"([*_~|`#>+=\-])", r"\\\1", line.strip()) for line in _DROPPED.sub("", text).splitlines()]
+    lines = [_MARKUP.sub(r"\\\1", line.strip()) for line in _DROPPED.sub("", text).splitlines()]
     numbered = [re.sub(r"^(\d+)([.)])", r"\1\\\2", line) for line in lines]
     return stream.feed("\n".join(numbered)) + stream.close()
 

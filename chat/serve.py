@@ -24,6 +24,8 @@ from chat.launch import LaunchPass
 from chat.log import LOGGER, start_log
 
 _SECONDS_TO_FINISH = 5
+# Loading the models starves the page while it is being built up; a page that is open begins it at once.
+_SECONDS_BEFORE_WARM_UP = 5.0
 # Far more than one person's browsers open; a flood beyond it is refused at once instead of being queued (S07).
 _MOST_CONNECTIONS = 512
 _LONGEST_SOCKET_MESSAGE_BYTES = 16 * 2**20
@@ -46,13 +48,15 @@ def run(house: HouseLike, *, headless: bool = False) -> None:
     start_log(settings.home)
     backstage = Backstage(house)
     set_stage(backstage)
-    backstage.start()
 
     launch = LaunchPass(f"http://{netloc(settings.host, port)}", _announcer(headless))
     app = _load_chainlit(folder, origins=[launch.base_url], upload_limit_bytes=settings.upload_limit_bytes)
     rules = Rules(own_netlocs(settings.host, port), settings.upload_limit_bytes)
     _when_ending(backstage, folder)
     launch.new_link()
+    warm_up = threading.Timer(_SECONDS_BEFORE_WARM_UP, backstage.start)
+    warm_up.daemon = True
+    warm_up.start()
     _server(Guard(app, rules, launch)).run(sockets=[listening])
 
 

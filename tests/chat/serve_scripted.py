@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from doubles_assistant import ScriptedHouse  # noqa: E402
-
-from agent.settings import load_settings  # noqa: E402
-from chat.serve import run  # noqa: E402
+from agent.settings import load_settings
+from chat.serve import run
+from tests.doubles_assistant import ScriptedHouse
 
 if __name__ == "__main__":
     home, port = sys.argv[1:3]
