@@ -100,10 +100,11 @@ def test_fusion_by_hand() -> None:
 
 
 def test_coverage_is_the_weighted_share_of_the_querys_words(library: Library) -> None:
+    """Weights are counted as if a thousand other passages were there (1010)."""
     texts = [TextDocument(str(number), f"common word{number}") for number in range(9)]
     library.add_texts([*texts, TextDocument("rare", "common rare")])
     hit = library.search("common rare absent", top_k=1)[0]
-    common, rare, absent = (math.log(1 + (10 - n + 0.5) / (n + 0.5)) for n in (10, 1, 0))
+    common, rare, absent = (math.log(1 + (1010 - n + 0.5) / (n + 0.5)) for n in (10, 1, 0))
     assert hit.metadata["document"] == "rare"
     assert hit.metadata["sparse_coverage"] == pytest.approx((common + rare) / (common + rare + absent))
 
