@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.catalog import find
+from models.chat import LocalChatModel, open_chat_model
+from models.embeddings import open_embeddings
+from models.files import read_config
+from models.prepare import folder_of
 from models.tasks.classifier import TextClassifier
 from models.tasks.entities import EntityRecognizer
 from models.tasks.errors import NoTaskModel
@@ -13,18 +18,16 @@ from models.tasks.extractor import Extractor
 from models.tasks.features import FeatureExtractor
 from models.tasks.fill_mask import MaskFiller
 from models.tasks.reranker import Reranker
-from models.tasks.roles import ROLES
+from models.tasks.roles import ROLES, served_by
 from models.tasks.sentence_extractor import SentenceExtractor
 from models.tasks.similarity import Similarity
-from models.tasks.summarizer import SentenceSummarizer, Seq2SeqSummarizer, Summarizer
+from models.tasks.summarizer import ChatSummarizer, SentenceSummarizer, Seq2SeqSummarizer, Summarizer
 from models.tasks.table_answer import TableAnswerer
 from models.tasks.translator import Translator
-from models.tasks.zero_shot import EmbeddingZeroShot, EntailmentZeroShot, ZeroShotClassifier
+from models.tasks.zero_shot import EmbeddingZeroShot, EntailmentZeroShot, LikelihoodZeroShot, ZeroShotClassifier
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
-
-    from models.chat import LocalChatModel
 
 
 class Tasks:
@@ -69,12 +72,20 @@ class Tasks:
         return TextClassifier(self._need("classify", name), home=self._home)
 
     def zero_shot(self, name: str | None = None) -> ZeroShotClassifier:
-        """The classifier for labels of one's own: an entailment model, else the sentence encoder.
+        """The classifier for labels of one's own: an entailment model, a chat model or an encoder, by what is named.
 
-        Of the embedded models, nearness in MiniLM's space beat SmolLM2's likelihoods (`LikelihoodZeroShot`).
+        None named is the home's sentence encoder: of the embedded models MiniLM's nearness beat SmolLM2's likelihoods
+        (figures at `EmbeddingZeroShot`).
         """
         wanted = self.named("zero-shot", name)
-        return EntailmentZeroShot(wanted, home=self._home) if wanted else EmbeddingZeroShot(self._embeddings())
+        if wanted is None:
+            return EmbeddingZeroShot(self._embeddings())
+        serves = self._serves(wanted)
+        if serves == "chat":
+            return LikelihoodZeroShot(open_chat_model(wanted, home=self._home))
+        if serves == "embed":
+            return EmbeddingZeroShot(open_embeddings(wanted, home=self._home))
+        return EntailmentZeroShot(wanted, home=self._home)
 
     def entities(self, name: str | None = None) -> EntityRecognizer:
         """The recogniser of named entities.
@@ -90,9 +101,13 @@ class Tasks:
         return Extractor(wanted, home=self._home) if wanted else SentenceExtractor(self._embeddings())
 
     def summarizer(self, name: str | None = None) -> Summarizer:
-        """A trained summariser, else the text's own best sentences."""
+        """A trained summariser or a chat model, by what is named; else the text's own best sentences."""
         wanted = self.named("summarize", name)
-        return Seq2SeqSummarizer(wanted, home=self._home) if wanted else SentenceSummarizer(self._embeddings())
+        if wanted is None:
+            return SentenceSummarizer(self._embeddings())
+        if self._serves(wanted) == "chat":
+            return ChatSummarizer(open_chat_model(wanted, home=self._home))
+        return Seq2SeqSummarizer(wanted, home=self._home)
 
     def translator(self, name: str | None = None) -> Translator:
         """The translator.
@@ -130,6 +145,11 @@ class Tasks:
         """A cross-encoder, else the sentence encoder; both have `rank(query, texts, top_k=...)`."""
         wanted = self.named("rerank", name)
         return Reranker(wanted, home=self._home) if wanted else self.similarity()
+
+    def _serves(self, name: str) -> str:
+        """What a named model is for, without loading it."""
+        entry = find(name, None)
+        return entry.role or served_by(read_config(folder_of(entry, self._home)))
 
     def _need(self, role: str, name: str | None) -> str:
         wanted = self.named(role, name)

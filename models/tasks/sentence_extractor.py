@@ -15,7 +15,7 @@ from models.tasks.zero_shot import softmax
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-_SCALE = 14.0
+_SCALE = 20.0
 _OTHERS = 2
 
 

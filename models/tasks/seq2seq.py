@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from models.errors import PromptTooLong
 from models.scheduler import process_scheduler
 from models.tasks.base import TaskModel, tokenizer_turn
+
+# Marian's tokenizer asks for a package that only matters for odd quotation marks
+warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
 
 _BATCH_TOKENS = 2048
 _BATCH_ROWS = 32
@@ -63,8 +67,8 @@ class Seq2SeqModel(TaskModel):
         while order:
             rows = max(1, min(_BATCH_ROWS, _BATCH_TOKENS // max(1, len(ids[order[0]]))))
             part, order = order[:rows], order[rows:]
-            most = min(new_tokens(len(ids[part[0]])), self._decoder_window)
-            for index, generated in zip(part, self._batch([ids[i] for i in part], most, options), strict=True):
+            limits = [min(new_tokens(len(ids[index])), self._decoder_window) for index in part]
+            for index, generated in zip(part, self._batch([ids[i] for i in part], limits, options), strict=True):
                 results[index] = generated
         return results
 
@@ -73,7 +77,7 @@ class Seq2SeqModel(TaskModel):
         positions = self.config.get("max_position_embeddings")
         return int(positions) - 1 if isinstance(positions, int) and positions > 1 else 1024
 
-    def _batch(self, ids: Sequence[list[int]], most: int, options: dict[str, Any]) -> list[Generated]:
+    def _batch(self, ids: Sequence[list[int]], limits: Sequence[int], options: dict[str, Any]) -> list[Generated]:
         import torch
 
         loaded = self.load()
@@ -86,17 +90,19 @@ class Seq2SeqModel(TaskModel):
             mask[row, : len(one)] = 1
         with process_scheduler().slot(), torch.inference_mode():
             output = model.generate(
-                inputs.to(model.device), attention_mask=mask.to(model.device), max_new_tokens=most, **options
+                inputs.to(model.device), attention_mask=mask.to(model.device), max_new_tokens=max(limits), **options
             ).cpu()
         ends = _as_set(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
+        # a model that is made to write its end as the last token allowed has one token less for text
+        forced = model.generation_config.forced_eos_token_id is not None
+        return [self._finish(row[1:].tolist(), limit - forced, ends) for row, limit in zip(output, limits, strict=True)]
+
+    def _finish(self, row: list[int], limit: int, ends: set[int]) -> Generated:
+        """A row's own text, no longer than its own limit whatever the batch's was."""
+        length = next((at for at, token in enumerate(row) if token in ends), len(row))
         with tokenizer_turn:
-            return [
-                Generated(
-                    tokenizer.decode(row, skip_special_tokens=True).strip(),
-                    cut_off=len(row) > most and not ends & set(row[1:].tolist()),
-                )
-                for row in output
-            ]
+            text = self.load().tokenizer.decode(row[: min(length, limit)], skip_special_tokens=True)
+        return Generated(str(text).strip(), cut_off=length >= limit)
 
     def _encode(self, text: str) -> list[int]:
         with tokenizer_turn:

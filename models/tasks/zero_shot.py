@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 ENTAILMENT_TEMPLATE = "This example is {}."
 EMBEDDING_TEMPLATE = "This text is about {}."
-# turns cosines into probabilities; the temperature at which MiniLM's were best calibrated on AG News and BBC
-_COSINE_SCALE = 14.0
+# turns cosines into probabilities: of 5 to 30 the factor at which MiniLM's had the lowest mean loss on 300 texts of
+# AG News, BBC and SST-2
+_COSINE_SCALE = 20.0
 
 
 class ZeroShotClassifier(Protocol):
@@ -87,7 +88,11 @@ class EntailmentZeroShot(SequenceScorer):
 
 
 class EmbeddingZeroShot:
-    """The cosine of each text with each label's phrase, as probabilities; for labels that name a subject."""
+    """The cosine of each text with each label's phrase, as probabilities; for labels that name a subject.
+
+    All-MiniLM-L6-v2 was right on 0.64, 0.79 and 0.66 of 100 texts each of AG News (4 labels), BBC (5) and SST-2 (2);
+    SmolLM2-135M by likelihood on 0.36, 0.44 and 0.47, and mixing the two helped nowhere.
+    """
 
     def __init__(self, embeddings: Embeddings, *, template: str = EMBEDDING_TEMPLATE) -> None:
         self._embeddings = embeddings

@@ -1,0 +1,112 @@
+"""Metrics of classification, translation and summarization, shared by training and by `hearth eval`.
+
+Sources: macro-F1 of scikit-learn; BLEU and chrF of sacrebleu (Post 2018, arXiv:1804.08771); ROUGE (Lin 2004,
+aclanthology.org/W04-1013) on lowercased letters and digits, without stemming.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+_TOKEN = re.compile(r"\w+", re.UNICODE)
+
+
+def classification_scores(predicted: Sequence[str], expected: Sequence[str]) -> dict[str, float]:
+    """`{accuracy, macro_f1}`, 0 to 1; the F1 is the plain mean over every label that occurs on either side.
+
+    Raises:
+        ValueError: nothing to score, or lists of different lengths.
+    """
+    from sklearn.metrics import f1_score
+
+    _check(len(predicted), len(expected))
+    right = sum(a == b for a, b in zip(predicted, expected, strict=True))
+    macro = f1_score(list(expected), list(predicted), average="macro", zero_division=0.0)
+    return {"accuracy": right / len(expected), "macro_f1": float(macro)}
+
+
+def translation_scores(
+    predicted: Sequence[str], references: Sequence[Sequence[str]], *, lowercase: bool = False
+) -> dict[str, float | str]:
+    """`{bleu, chrf, signature}` over the whole corpus, 0 to 1, with sacrebleu's signature of the BLEU.
+
+    Args:
+        predicted: One translation a row.
+        references: One or more accepted translations a row; rows may have different numbers of them.
+        lowercase: Compare without case; the signature says so.
+
+    Raises:
+        ValueError: nothing to score, lists of different lengths, or a row without a reference.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    _check(len(predicted), len(references))
+    if not all(references):
+        raise ValueError("a row has no reference")
+    most = max(len(own) for own in references)
+    # sacrebleu wants one list a reference stream; None stands where a row has fewer
+    streams: Any = [[own[at] if at < len(own) else None for own in references] for at in range(most)]
+    bleu, chrf = BLEU(tokenize="13a", lowercase=lowercase), CHRF(lowercase=lowercase)
+    return {
+        "bleu": bleu.corpus_score(list(predicted), streams).score / 100,
+        "chrf": chrf.corpus_score(list(predicted), streams).score / 100,
+        "signature": str(bleu.get_signature()),
+    }
+
+
+def summary_scores(predicted: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """`{rouge1, rouge2, rougeL}`: mean F-scores, 0 to 1, each row with the best of its references.
+
+    Raises:
+        ValueError: nothing to score, lists of different lengths, or a row without a reference.
+    """
+    _check(len(predicted), len(references))
+    if not all(references):
+        raise ValueError("a row has no reference")
+    rows = [[rouge(text, reference) for reference in own] for text, own in zip(predicted, references, strict=True)]
+    return {name: fmean(max(score[name] for score in row) for row in rows) for name in ("rouge1", "rouge2", "rougeL")}
+
+
+def rouge(predicted: str, reference: str) -> dict[str, float]:
+    """ROUGE-1, ROUGE-2 and ROUGE-L F-scores of one text against one reference; 0 where one of them has no words."""
+    said, wanted = _TOKEN.findall(predicted.lower()), _TOKEN.findall(reference.lower())
+    return {
+        "rouge1": _overlap(said, wanted, 1),
+        "rouge2": _overlap(said, wanted, 2),
+        "rougeL": _f_score(_longest_common(said, wanted), len(said), len(wanted)),
+    }
+
+
+def _overlap(said: Sequence[str], wanted: Sequence[str], size: int) -> float:
+    left, right = _grams(said, size), _grams(wanted, size)
+    return _f_score(sum((left & right).values()), sum(left.values()), sum(right.values()))
+
+
+def _grams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[at : at + size]) for at in range(len(words) - size + 1))
+
+
+def _longest_common(left: Sequence[str], right: Sequence[str]) -> int:
+    """Length of the longest sequence of words that both hold in order, gaps allowed."""
+    row = [0] * (len(right) + 1)
+    for word in left:
+        before = 0
+        for at, other in enumerate(right, start=1):
+            above = row[at]
+            row[at] = before + 1 if word == other else max(row[at], row[at - 1])
+            before = above
+    return row[-1]
+
+
+def _f_score(shared: int, said: int, wanted: int) -> float:
+    return 2 * shared / (said + wanted) if shared else 0.0
+
+
+def _check(rows: int, expected: int) -> None:
+    if rows != expected or not rows:
+        raise ValueError(f"{rows} predictions for {expected} expected rows")

@@ -1,0 +1,152 @@
+"""Translation: every family told its languages as its authors meant, sentence by sentence, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertForMaskedLM
+
+from models.errors import BadOption, WrongRole
+from models.tasks.errors import EmptyText, LanguageNotSupported, LanguageUnclear
+from models.tasks.language_codes import language_code
+from models.tasks.translator import Translator
+from tests.models.tiny_tasks import save_bert
+from tests.models.tiny_translators import save_m2m, save_marian, save_nllb, save_t5
+
+SENTENCES = "The river runs past old towns. People in boats look for fish! Who wrote the notes?"
+
+
+def plain(folder: Path, text: str, first: int | None = None, source: str | None = None, **options: Any) -> str:
+    """One text through transformers alone, as the model cards do it."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSeq2SeqLM.from_pretrained(folder)
+    if source:
+        tokenizer.src_lang = source
+    inputs = tokenizer(text, return_tensors="pt")
+    most = min(2 * inputs["input_ids"].shape[1] + 32, model.config.to_dict().get("max_position_embeddings", 999) - 1)
+    options |= {} if first is None else {"forced_bos_token_id": first}
+    with torch.inference_mode():
+        output = model.generate(**inputs, max_new_tokens=most, **options)
+    return str(tokenizer.decode(output[0], skip_special_tokens=True)).strip()
+
+
+def test_marian_equals_transformers(tmp_path: Path, float32: None) -> None:
+    folder = save_marian(tmp_path / "marian")
+    translator = Translator(str(folder), home=tmp_path)
+    assert translator.languages == (("en",), ("de",))
+    found = translator("The river runs.", to="German")
+    assert found.translation == plain(folder, "The river runs.")
+    assert (found.source_language, found.target_language) == ("en", "de")
+
+
+def test_marian_with_several_targets_is_told_which(tmp_path: Path, float32: None) -> None:
+    folder = save_marian(tmp_path / "marian", targets=("deu", "fra"))
+    translator = Translator(str(folder), home=tmp_path)
+    for to, code in (("de", ">>deu<<"), ("fr", ">>fra<<")):
+        assert translator("The river runs.", to=to).translation == plain(folder, f"{code} The river runs.")
+
+
+def test_m2m100_is_told_both_languages(tmp_path: Path, float32: None) -> None:
+    folder = save_m2m(tmp_path / "m2m")
+    translator = Translator(str(folder), home=tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    found = translator("the river runs past old towns", to="hi", source="English")
+    assert found.translation == plain(folder, "the river runs past old towns", tokenizer.get_lang_id("hi"), "en")
+    assert "zu" in translator.languages[1]
+
+
+def test_nllb_codes_are_mapped(tmp_path: Path, float32: None) -> None:
+    folder = save_nllb(tmp_path / "nllb")
+    translator = Translator(str(folder), home=tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    first = tokenizer.convert_tokens_to_ids("deu_Latn")
+    found = translator("the river runs", to="de", source="en")
+    assert found.translation == plain(folder, "the river runs", first, "eng_Latn")
+    assert {"en", "de", "hi", "zh"} <= set(translator.languages[0])
+
+
+def test_t5_is_told_by_its_prefix(tmp_path: Path, float32: None) -> None:
+    params = {"translation_en_to_de": {"prefix": "translate English to German: "}}
+    folder = save_t5(tmp_path / "t5", params=params)
+    translator = Translator(str(folder), home=tmp_path)
+    expected = plain(folder, "translate English to German: the river runs")
+    assert translator("the river runs", to="de").translation == expected
+    with pytest.raises(LanguageNotSupported, match="cannot translate from en to fr; it knows en, de"):
+        translator("the river runs", to="fr", source="en")
+
+
+@pytest.mark.parametrize("save", [save_marian, save_m2m, save_nllb])
+def test_a_batch_equals_one_by_one(tmp_path: Path, float32: None, save: Callable[[Path], Path]) -> None:
+    translator = Translator(str(save(tmp_path / "model")), home=tmp_path)
+    texts = ["the river", SENTENCES, "Who ? Where ?", "past old towns and new bridges"]
+    together = translator.many(texts, to="de", source="en")
+    assert together == [translator(text, to="de", source="en") for text in texts]
+
+
+def test_the_search_may_have_beams(tmp_path: Path, float32: None) -> None:
+    folder = save_marian(tmp_path / "marian")
+    translator = Translator(str(folder), home=tmp_path, beams=3)
+    assert translator("The river runs.", to="de").translation == plain(folder, "The river runs.", num_beams=3)
+
+
+def test_sentences_are_translated_one_by_one_and_lines_stay(tmp_path: Path, float32: None) -> None:
+    translator = Translator(str(save_marian(tmp_path / "marian")), home=tmp_path)
+    one = translator("The river runs.", to="de").translation
+    two = translator("Who wrote it?", to="de").translation
+    assert translator("The river runs. Who wrote it?\n\nThe river runs.", to="de").translation == (
+        f"{one} {two}\n\n{one}"
+    )
+
+
+def test_a_sentence_beyond_the_window_is_cut_at_white_space(tmp_path: Path, float32: None) -> None:
+    translator = Translator(str(save_marian(tmp_path / "marian", window=24)), home=tmp_path)
+    text = "the river runs past old towns and new bridges " * 6
+    pieces = translator._pieces(text, "en", "de")
+    assert len(pieces) > 3
+    assert "".join(text[start:end] for start, end in pieces).replace(" ", "") == text.replace(" ", "")
+    assert all(translator.token_count(text[start:end]) <= 24 for start, end in pieces)
+    assert translator(text, to="de").translation
+
+
+def test_what_did_not_end_by_itself_is_said(tmp_path: Path, float32: None) -> None:
+    translator = Translator(str(save_m2m(tmp_path / "m2m")), home=tmp_path)
+    found = translator("the river", to="de", source="en")
+    assert found.cut_off  # random weights never end
+    assert found.to_json()["cut_off"] is True
+
+
+def test_the_source_language_is_found(tmp_path: Path, float32: None) -> None:
+    translator = Translator(str(save_nllb(tmp_path / "nllb")), home=tmp_path)
+    texts = ["Der Fluss fließt an alten Städten vorbei.", "Le fleuve passe devant de vieilles villes."]
+    found = translator.many(texts, to="en")
+    assert [one.source_language for one in found] == ["de", "fr"]
+    with pytest.raises(LanguageUnclear, match="--from"):
+        translator("42", to="en")
+
+
+def test_the_same_language_is_given_back(tmp_path: Path, float32: None) -> None:
+    translator = Translator(str(save_m2m(tmp_path / "m2m")), home=tmp_path)
+    assert translator("the river", to="en", source="en").translation == "the river"
+
+
+def test_bad_input(tmp_path: Path, float32: None) -> None:
+    translator = Translator(str(save_marian(tmp_path / "marian")), home=tmp_path)
+    with pytest.raises(EmptyText):
+        translator(" ", to="de")
+    with pytest.raises(LanguageNotSupported):
+        translator("the river", to="hi")
+    with pytest.raises(BadOption, match="German"):
+        translator("the river", to="Germn")
+    with pytest.raises(WrongRole, match="serves the role 'fill-mask', not 'translate'"):
+        Translator(str(save_bert(tmp_path / "mlm", BertForMaskedLM)), home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("de", "de"), ("German", "de"), ("DEU", "de"), ("de-AT", "de"), ("deu_Latn", "de"), ("Hindi", "hi"), ("nb", "no")],
+)
+def test_language_names(given: str, expected: str) -> None:
+    assert language_code(given) == expected
