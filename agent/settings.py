@@ -55,7 +55,7 @@ class Settings:
     collection: str = _setting("default", "the collection that files go into and questions search")
     top_k: int = _setting(4, "passages shown to the model", _positive, "a whole number above 0")
     relevance_floor: float = _setting(
-        0.46, "probability below which the documents count as silent on a question", _share, "a number from 0 to 1"
+        0.44, "probability below which the documents count as silent on a question", _share, "a number from 0 to 1"
     )
     support_floor: float = _setting(
         0.6, "share of a sentence's content that its source must hold", _share, "a number from 0 to 1"
