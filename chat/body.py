@@ -48,7 +48,7 @@ class CountedBody:
     """
 
     def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive = receive
+        self.source = receive
         self._left = limit
         self.exceeded = False
 
@@ -60,7 +60,7 @@ class CountedBody:
         """
         if self.exceeded:
             raise BodyTooLarge
-        message = await self._receive()
+        message = await self.source()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             self.exceeded = self._left < 0

@@ -19,6 +19,7 @@ from agent.events import Answer, Answered, Event, Failed, SourcesFound, Token, T
 from chat.backstage import AssistantLike
 from chat.inert import InertStream, code, inert, plain
 from chat.sources import buttons
+from chat.turns import REPLACED
 
 _STOPPED = "*Stopped.*"
 _CUT_OFF = "*The answer was cut off at its length limit.*"
@@ -37,16 +38,19 @@ _ICONS = {
 
 
 async def draw_answer(assistant: AssistantLike, question: str, thread_id: str) -> None:
-    """Ask, and draw what comes; a cancelled task leaves the partial answer on the page, marked as stopped."""
+    """Ask, and draw what comes.
+
+    A stopped task leaves the partial answer on the page, marked as stopped; one that was replaced takes it away.
+    """
     drawing = Drawing()
     try:
         answering = cast("AsyncGenerator[Event]", assistant.astream(question, thread=thread_id))
         async with aclosing(answering) as events:
             async for event in events:
                 await drawing.draw(event)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as reason:
         # Shielded, so that a second Stop does not keep the mark off the page.
-        await asyncio.shield(drawing.stop())
+        await asyncio.shield(drawing.withdraw() if REPLACED in reason.args else drawing.stop())
         raise
 
 
@@ -57,6 +61,7 @@ class Drawing:
         self._message: cl.Message | None = None
         self._stream = InertStream()
         self._steps: dict[str, cl.Step] = {}
+        self._drawn_steps: list[cl.Step] = []
         self._unsent = ""
         self._sent_at = 0.0
 
@@ -84,6 +89,13 @@ class Drawing:
         message = self._text_message()
         message.content = "\n\n".join(filter(None, [self._written(), _STOPPED]))
         await message.send()
+
+    async def withdraw(self) -> None:
+        """Take the answer off the page: the question was edited (Q09)."""
+        for step in self._drawn_steps:
+            await step.remove()
+        if self._message is not None:
+            await self._message.remove()
 
     def _text_message(self) -> cl.Message:
         if self._message is None:
@@ -130,6 +142,7 @@ class Drawing:
         step.start = utc_now()
         step.input = tool_input(event.input)
         self._steps[event.id] = step
+        self._drawn_steps.append(step)
         await step.send()
 
     async def _finish_tool(self, event: ToolFinished) -> None:

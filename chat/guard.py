@@ -6,6 +6,8 @@ Chainlit accepts any origin on its websocket, reflects any origin in CORS and re
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ _READING = frozenset({"GET", "HEAD"})
 _OWN_SITE = frozenset({b"same-origin", b"none"})
 # More parts than any viewer asks for; each costs work out of proportion to its bytes (S07).
 _MOST_RANGES = 8
+_SECONDS_TO_DISCARD = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Guard:
         elif not self._has_session(scope):
             await answer.refuse(Refusal.NO_SESSION)
         elif refusal := _too_large(scope, limit):
+            await _discard(receive)
             await answer.refuse(refusal)
         else:
             await self._pass_on(scope, CountedBody(receive, limit), answer)
@@ -98,6 +102,7 @@ class Guard:
             if not body.exceeded:
                 raise
         if body.exceeded:
+            await _discard(body.source)
             await answer.refuse(Refusal.TOO_LARGE)
 
     async def _enter(self, token: str, scope: Scope, answer: _Answer) -> None:
@@ -222,6 +227,14 @@ def _too_large(scope: Scope, limit: int) -> Refusal | None:
     except ValueError:
         return Refusal.MALFORMED
     return Refusal.TOO_LARGE if length is not None and length > limit else None
+
+
+async def _discard(receive: Receive) -> None:
+    """Throw away what is still coming, for a moment: a browser reads the refusal only after it has sent its file."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SECONDS_TO_DISCARD):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                pass
 
 
 def _refusal_body(refusal: Refusal, scope: Scope, limit_bytes: int) -> tuple[bytes, bytes]:

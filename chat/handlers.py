@@ -50,6 +50,8 @@ async def on_message(message: cl.Message) -> None:
 async def _reply(backstage: Backstage, message: cl.Message) -> None:
     thread_id = context.session.thread_id
     question = message.content.strip()
+    if run := context.current_run:
+        run.input = ""  # Chainlit would send the whole question back a second time
     if message.elements:
         await add_dropped(backstage, message.elements, thread_id)
     elif not says_something(question):

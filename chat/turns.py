@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+REPLACED = "replaced"
+"""What a cancelled task is told when an edited message takes its place, and not a person's Stop."""
+
 
 class StillAnswering(Exception):
     """The session has an answer running; the new message is not begun."""
@@ -72,5 +75,5 @@ class Turns:
 
 
 async def _end(task: asyncio.Task[object]) -> None:
-    task.cancel()
+    task.cancel(REPLACED)
     await asyncio.wait({task})

@@ -51,7 +51,7 @@ class ScriptedLibrary:
 
 
 class ScriptedAssistant:
-    """Answers by keyword: `slow` streams for ten seconds, `evil` emits every exfiltration form, `fail`, `crash` ..."""
+    """Answers by keyword: `slow` streams for ten seconds, `evil` emits every exfiltration form, `nothing` finds none."""
 
     def __init__(self, token_seconds: float = 0.005) -> None:
         self.library = ScriptedLibrary()
@@ -117,7 +117,7 @@ class ScriptedAssistant:
             for count in range(2000):
                 yield Token(f"word{count} ")
                 await asyncio.sleep(0.005)
-        sources = self._sources(thread)
+        sources = () if "nothing" in question else self._sources(thread)
         yield ToolStarted("t1", "search", {"query": question, "collections": ["default", f"thread:{thread}"]})
         yield ToolFinished("t1", "search", "\n".join(s.quote for s in sources) or "No passage found.", 12.3)
         if sources:
@@ -127,7 +127,15 @@ class ScriptedAssistant:
             yield Token(text[start : start + 4])
             await asyncio.sleep(self.token_seconds)
         yield Answered(
-            Answer(text, sources, supported=bool(sources), tool="search", model="scripted", timings=Timings(1, 2, 3, 4))
+            Answer(
+                text,
+                sources,
+                supported=bool(sources) or None,
+                abstained=not sources,
+                tool="search",
+                model="scripted",
+                timings=Timings(1, 2, 3, 4),
+            )
         )
 
     def _sources(self, thread: str | None) -> tuple[Source, ...]:
