@@ -15,10 +15,9 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Start and end of each sentence, end exclusive, in order; line breaks end a sentence, too."""
     spans, start = [], 0
     for match in _BREAK.finditer(text):
-        line = "\n" in match.group()
-        if not line and _ABBREVIATION.search(text[start : match.start()]):
-            continue
         quotes = match.group().rstrip()
+        if not quotes and "\n" not in match.group() and _ABBREVIATION.search(text[start : match.start()]):
+            continue
         spans.append((start, match.start() + len(quotes)))
         start = match.end()
     spans.append((start, len(text)))

@@ -105,7 +105,8 @@ class ChatSummarizer:
             return [str(answer.content).strip() for answer in answers]
 
         around = self._chat.get_num_tokens_from_messages(summary_messages("", words))
-        limit = min(_CHAT_PIECE_TOKENS, self._chat.max_input_tokens - around)
+        more = max(0, words * _TOKENS_PER_WORD - self._chat.max_new_tokens)
+        limit = max(1, min(_CHAT_PIECE_TOKENS, self._chat.max_input_tokens - around - more))
         found, count = map_reduce(
             as_texts(text)[0],
             summarise,
@@ -120,7 +121,7 @@ class ChatSummarizer:
 class SentenceSummarizer:
     """The text's own sentences nearest to its meaning as a whole, in their order; early ones count a little more."""
 
-    def __init__(self, embeddings: Embeddings, *, early: float = 0.1, variety: float = 0.3) -> None:
+    def __init__(self, embeddings: Embeddings, *, early: float = 0.2, variety: float = 0.3) -> None:
         self._embeddings = embeddings
         self._early = early
         self._variety = variety
@@ -205,7 +206,7 @@ def pieces_of(text: str, *, count: Callable[[str], int], limit: int) -> list[str
     if count(text) <= limit:
         return [text]
     parts = [part for sentence in sentences(text) for part in _fitting(sentence, count, limit)]
-    sizes = [count(part) for part in parts]
+    sizes = [count(part) + 1 for part in parts]  # joining two sentences may cost a token
     wanted = -(-sum(sizes) // limit)
     share = min(limit, -(-sum(sizes) // wanted) + max(sizes) // 2)
     pieces: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.errors import PromptTooLong
+from models.errors import BrokenModel, PromptTooLong
 from models.scheduler import process_scheduler
 from models.tasks.base import TaskModel, as_texts, tokenizer_turn
 from models.tasks.errors import BadTable
@@ -49,6 +49,11 @@ class TableAnswerer(TaskModel):
     """A TAPAS model; a table too long for its window is read in bands of rows, and the surest band's answer counts."""
 
     role_name = "table-answer"
+
+    def _check(self) -> None:
+        super()._check()
+        if self.config.get("select_one_column") is False:  # forward() asks for column scores that such a model lacks
+            raise BrokenModel(self.folder, "transformers cannot run a TAPAS model whose select_one_column is false")
 
     def __call__(self, question: str, table: Sequence[Mapping[str, Any]]) -> TableAnswer:
         """The answer to a question about a table given as rows of column to value.
