@@ -18,13 +18,14 @@ from typing import Any, NoReturn
 import agent.commands
 import chat.commands
 import models.commands
+import models.task_commands
 import retrieval.commands
 from agent.errors import AgentError
 from chat.errors import ChatError
 from models.errors import ModelError
 from retrieval.errors import RetrievalError
 
-ROOMS = (chat.commands, agent.commands, retrieval.commands, models.commands)
+ROOMS = (chat.commands, agent.commands, retrieval.commands, models.commands, models.task_commands)
 NAMED_ERRORS = (AgentError, ChatError, ModelError, RetrievalError)
 
 
