@@ -137,4 +137,5 @@ def nearest(name: str, role: Role | None) -> list[str]:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.startswith((".", "~", "/", os.sep)) or name.count("/") > 1 or "\\" in name or Path(name).is_absolute()
+    before_revision = name.partition("@")[0]
+    return name.startswith((".", "~", "/", os.sep)) or before_revision.count("/") > 1 or "\\" in name

@@ -41,7 +41,8 @@ def choose_device() -> DeviceChoice:
     """
     import torch
 
-    threads = usable_cores()
+    # torch starts with what OMP_NUM_THREADS allows: whoever set that to less than the cores shall be obeyed
+    threads = min(usable_cores(), torch.get_num_threads())
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name(0)
         if torch.cuda.is_bf16_supported(including_emulation=False):
