@@ -25,7 +25,7 @@ from retrieval.store import NO_COMMIT, Changes, Commit, Store
 
 _FOLDER = "fulltext"
 _STAMP = "stamp.json"
-_LOCK_WAIT_SECONDS = 5.0
+_FIRST_WAIT_SECONDS, _LATER_WAIT_SECONDS = 5.0, 0.3
 _HEAP_BYTES = 64 << 20
 _TOKENIZER = "hearth"
 _BACKGROUND_PASSAGES = 1000
@@ -71,7 +71,8 @@ class SparseIndex:
                 self._refresh_in_memory()
                 return
             try:
-                with hold(self._store.folder / f"{_FOLDER}.lock", _LOCK_WAIT_SECONDS):
+                wait_seconds = _FIRST_WAIT_SECONDS if self._index is None else _LATER_WAIT_SECONDS
+                with hold(self._store.folder / f"{_FOLDER}.lock", wait_seconds):
                     self._refresh_on_disk()
             except (Locked, OSError):
                 if self._index is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import threading
 from bisect import bisect_right
@@ -88,6 +89,7 @@ class Store:
         self.folder = folder
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
+        self._inode: int | None = None
         self._data_version = -1
         self._commit = NO_COMMIT
 
@@ -97,6 +99,7 @@ class Store:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+                self._data_version = -1
 
     @contextlib.contextmanager
     def writing(self, wait_seconds: float = WRITER_WAIT_SECONDS) -> Iterator[Writer]:
@@ -114,9 +117,19 @@ class Store:
     def reading(self) -> Iterator[sqlite3.Connection | None]:
         """The reading connection, alone in this block; None while there is no library yet."""
         with self._lock, translated(self.folder):
-            if self._connection is None and (self.folder / FILE_NAME).exists():
+            inode = self._inode_now()
+            if inode != self._inode:  # made, deleted, or replaced by a restored backup
+                self.close()
+                self._inode = inode
+            if self._connection is None and inode is not None:
                 self._connection = connect_to_read(self.folder)
             yield self._connection
+
+    def _inode_now(self) -> int | None:
+        try:
+            return os.stat(self.folder / FILE_NAME).st_ino
+        except FileNotFoundError:
+            return None
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one query; none while there is no library yet."""

@@ -221,6 +221,23 @@ def test_an_open_library_sees_what_another_wrote(small: Library, library_path: P
     assert {hit.metadata["document"] for hit in small.search("apples", mode="dense")} == {"b", "c"}
 
 
+def test_k05_a_backup_put_in_place_while_the_library_is_open_is_seen(small: Library, library_path: Path) -> None:
+    file = library_path / FILE_NAME
+    backup = file.read_bytes()
+    small.add_texts([TextDocument("c", "dark cherries")])
+    assert small.search("cherries", mode="sparse")
+    (library_path / "restored").write_bytes(backup)
+    os.replace(library_path / "restored", file)
+    assert small.search("cherries", mode="sparse") == []
+    assert {hit.metadata["document"] for hit in small.search("apples", mode="dense")} == {"a", "b"}
+    small.add_texts([TextDocument("d", "green pears")])
+    assert {hit.metadata["document"] for hit in small.search("pears apples", mode="sparse")} == {"a", "d"}
+    shutil.rmtree(library_path)
+    assert (small.search("apples"), small.documents()) == ([], [])
+    small.add_texts([TextDocument("e", "blue plums")])
+    assert [hit.metadata["document"] for hit in small.search("plums")] == ["e"]
+
+
 def test_k11_deleted_text_never_comes_back(small: Library) -> None:
     """One thread adds and removes while others search: every hit is whole, none is of a document removed before."""
     removed_until = [0]
