@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import agent.commands
+import agent.task_commands
 import chat.commands
 import models.commands
 import models.task_commands
@@ -25,7 +26,7 @@ from chat.errors import ChatError
 from models.errors import ModelError
 from retrieval.errors import RetrievalError
 
-ROOMS = (chat.commands, agent.commands, retrieval.commands, models.commands, models.task_commands)
+ROOMS = (chat.commands, agent.commands, agent.task_commands, retrieval.commands, models.commands, models.task_commands)
 NAMED_ERRORS = (AgentError, ChatError, ModelError, RetrievalError)
 
 

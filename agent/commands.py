@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent import task_commands
+
 if TYPE_CHECKING:
     from agent.assembly import House
 
@@ -56,6 +58,7 @@ def _add_eval(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     retrieval.add_argument("--qrels", type=Path, required=True, metavar="R", help="{query_id, doc_id, relevance} lines")
     retrieval.add_argument("--mode", choices=["hybrid", "dense", "sparse"], default="hybrid")
     retrieval.set_defaults(handler=_eval_retrieval, render=_render_scores)
+    task_commands.add_eval_kinds(kinds, common)
 
 
 def _ask(options: argparse.Namespace, house: House) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models import task_verbs
-from models.task_forms import add_batch_arguments, render
+from models.task_forms import add_batch_arguments, positive, render
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     extract.add_argument("--question", metavar="Q", help="the question")
     _verb(verbs, common, "entities", "the people, places and other names in a text", task_verbs.entities)
     fill = _verb(verbs, common, "fill-mask", "the likeliest words for each ___ in a text", task_verbs.fill_mask)
-    fill.add_argument("--top-k", type=_positive, default=5, metavar="N", help="words a gap (default: 5)")
+    fill.add_argument("--top-k", type=positive, default=5, metavar="N", help="words a gap (default: 5)")
     features = _verb(
         verbs, common, "features", "a vector for every token of a text, or their mean", task_verbs.features
     )
@@ -35,7 +35,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     similarity.add_argument("other", nargs="?", metavar="OTHER", help="the second text")
     rank = _verb(verbs, common, "rank", "texts by their relevance to a query", task_verbs.rank)
     rank.add_argument("texts", nargs="*", metavar="CANDIDATE", help="the texts to rank (TEXT is the query)")
-    rank.add_argument("--top-k", type=_positive, metavar="N", help="only the best N")
+    rank.add_argument("--top-k", type=positive, metavar="N", help="only the best N")
     table = _verb(verbs, common, "table-answer", "the cells of a table that answer a question", task_verbs.table_answer)
     table.add_argument("--table", type=Path, metavar="F.csv", help="the table, with a header (TEXT is the question)")
     _verb(verbs, common, "language", "the language a text is written in", task_verbs.language, model=False)
@@ -57,10 +57,3 @@ def _verb(
         verb.add_argument("--model", metavar="NAME", help="a model on this machine: org/name[@revision] or a folder")
     verb.set_defaults(handler=handler, render=render, parser=verb)
     return verb
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value

@@ -78,3 +78,14 @@ def _short(value: Any) -> str:
         return f"{value:.4g}"
     text = str(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def positive(text: str) -> int:
+    """An argument that must be a whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value

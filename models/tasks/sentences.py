@@ -11,11 +11,19 @@ _ABBREVIATION = re.compile(
 )
 
 
+_WRAPPED_CHARACTERS = 45
+
+
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence, end exclusive, in order; line breaks end a sentence, too."""
+    """Start and end of each sentence, end exclusive, in order.
+
+    A line break ends a sentence, too, except inside a paragraph that was wrapped at the page's width.
+    """
     spans, start = [], 0
     for match in _BREAK.finditer(text):
         quotes = match.group().rstrip()
+        if _wrapped(text, match):
+            continue
         if not quotes and "\n" not in match.group() and _ABBREVIATION.search(text[start : match.start()]):
             continue
         spans.append((start, match.start() + len(quotes)))
@@ -27,6 +35,15 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 def sentences(text: str) -> list[str]:
     """The sentences of a text, in order."""
     return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def _wrapped(text: str, match: re.Match[str]) -> bool:
+    """Whether a break is a single line end in running text: a long line that stops in the middle of a sentence."""
+    if match.group().count("\n") != 1 or match.group().rstrip():
+        return False
+    line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+    after = text[match.end() : match.end() + 1]
+    return len(line) >= _WRAPPED_CHARACTERS and (line[-1].isalnum() or line[-1] in ",;-–") and after.isalnum()
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -133,6 +133,7 @@ def test_an_empty_text_is_refused() -> None:
         ("first line\nsecond line", ["first line", "second line"]),
         ("你好。再见。", ["你好。", "再见。"]),
         ("यह है। वह था।", ["यह है।", "वह था।"]),
+        (f"{'word ' * 12}goes\non here. Next.", [f"{'word ' * 12}goes\non here.", "Next."]),
         ("No end", ["No end"]),
         ("", []),
     ],
