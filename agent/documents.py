@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,8 @@ class WholeText:
     @property
     def pages_with_text(self) -> int:
         """Pages that hold anything but white space."""
-        ends = [*self.page_starts[1:], len(self.text)]
-        pages = [self.text[start:end] for start, end in zip(self.page_starts, ends, strict=True)] or [self.text]
-        return sum(1 for page in pages if page.strip())
+        edges = [*(self.page_starts or (0,)), len(self.text)]
+        return sum(1 for start, end in pairwise(edges) if self.text[start:end].strip())
 
 
 def read_file(path: Path) -> WholeText:
