@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
         render: Callable[[Any], str] = options.render
         if text := render(value):
             print(text)
-    failed = isinstance(value, dict) and value.get("failed")
+    failed = isinstance(value, dict) and (value.get("failed") or value.get("problems"))
     return 1 if failed else 0
 
 

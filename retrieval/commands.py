@@ -1,4 +1,4 @@
-"""The library's verbs on the command line: ingest, documents, search, explain.
+"""The library's verbs on the command line: ingest, documents, verify, search, explain.
 
 Registering them imports nothing heavy; each handler gives one JSON value and each renderer what a person reads.
 """
@@ -53,6 +53,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     remove.add_argument("documents", nargs="+", metavar="DOCUMENT", help="names or ids")
     _add_collection(remove, "where they are")
     remove.set_defaults(handler=_remove, render=_render_removed)
+
+    verify = verbs.add_parser("verify", parents=[common], help="check every document, passage and vector")
+    verify.set_defaults(handler=lambda options, house: house.library().verify(), render=_render_verified)
 
     for name, handler, render, words in (
         ("search", _search, _render_passages, "passages that fit a query"),
@@ -192,3 +195,8 @@ def _place(row: dict[str, Any]) -> str:
 def shown(text: str) -> str:
     """Text for a terminal: control and direction-changing characters become visible escapes."""
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+
+
+def _render_verified(value: dict[str, Any]) -> str:
+    problems = value["problems"]
+    return "\n".join([f"{value['checked']} checked, {len(problems)} problems.", *map(str, problems)])
