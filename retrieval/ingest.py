@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,8 @@ class Ingest:
         self._known = {known.source: known for known in store.known(collection)}
         self._waiting: list[NewDocument] = []
         self._done = self._total = self._embedded = 0
+        self._storer = ThreadPoolExecutor(1, "hearth-store")
+        self._storing: Future[list[tuple[NewDocument, Written]]] | None = None
 
     def files(self, paths: Sequence[str | Path], names: Mapping[Path, str]) -> IngestReport:
         """Bring in files and folders; see `Library.add`."""
@@ -72,9 +75,11 @@ class Ingest:
         gone = {known.source: known for known in self._known.values() if listing.vanished(known.source)}
         self._total = len(listing.files)
         reader = FileReader(self._collection, self._known, self._limits)
-        for prepared in reader.prepared(listing.files):
-            self._take(prepared, gone)
-        self._flush()
+        with self._storer:
+            for prepared in reader.prepared(listing.files):
+                self._take(prepared, gone)
+            self._flush()
+            self._settle()
         self._remove(list(gone.values()))
         return self._finished()
 
@@ -82,23 +87,26 @@ class Ingest:
         """Bring in texts that are no files; see `Library.add_texts`."""
         given = list(items)
         self._total = len(given)
-        for item in given:
-            name = printable(item.name)
-            text = clean(item.text)
-            data = text.encode()
-            sha256 = hashlib.sha256(name.encode() + b"\0" + data).hexdigest()
-            source = _TEXT_SOURCE + name
-            new = NewDocument(self._collection, source, name, None, sha256, len(data), sha256)
-            known = self._known.get(source)
-            if known is not None and known.status == "ready" and known.sha256 == sha256:
-                self._unchanged(known.document_id, name, source)
-            elif not text.strip():
-                self._fail(EmptyFile(name, "is empty."), asked=True, new=new)
-                self._step(name)
-            else:
-                self._split(new, Extracted(text))
-        self._flush()
+        with self._storer:
+            for item in given:
+                self._take_text(printable(item.name), clean(item.text))
+            self._flush()
+            self._settle()
         return self._finished()
+
+    def _take_text(self, name: str, text: str) -> None:
+        data = text.encode()
+        sha256 = hashlib.sha256(name.encode() + b"\0" + data).hexdigest()
+        source = _TEXT_SOURCE + name
+        new = NewDocument(self._collection, source, name, None, sha256, len(data), sha256)
+        known = self._known.get(source)
+        if known is not None and known.status == "ready" and known.sha256 == sha256:
+            self._unchanged(known.document_id, name, source)
+        elif not text.strip():
+            self._fail(EmptyFile(name, "is empty."), asked=True, new=new)
+            self._step(name)
+        else:
+            self._split(new, Extracted(text))
 
     # One document after another, in this thread ----------------------------------------------------------------------
 
@@ -136,18 +144,28 @@ class Ingest:
                 pass  # makes the library, or says at once why it cannot be made
 
     def _flush(self) -> None:
-        """Embed what waits, then store it: one lock for the batch, one transaction a document."""
+        """Embed what waits and hand it to the storing thread, which waits for the disk while more is embedded."""
         waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        vectors = self._embed([chunk.text for document in waiting for chunk in document.chunks])
+        if waiting:
+            vectors = self._embed([chunk.text for document in waiting for chunk in document.chunks])
+            self._settle()
+            self._storing = self._storer.submit(self._write, waiting, vectors)
+
+    def _write(self, waiting: list[NewDocument], vectors: NDArray[np.float32]) -> list[tuple[NewDocument, Written]]:
+        """Store a batch: one lock for all of it, one transaction a document."""
+        written, at = [], 0
         with self._store.writing() as writer:
-            at = 0
             for new in waiting:
                 own = vectors[at : at + len(new.chunks)]
                 at += len(new.chunks)
-                written = writer.put(new, own, self._embedder.identity)
-                self._record(new, written)
+                written.append((new, writer.put(new, own, self._embedder.identity)))
+        return written
+
+    def _settle(self) -> None:
+        """Wait until the batch before is stored, and only then report its documents."""
+        storing, self._storing = self._storing, None
+        for new, written in storing.result() if storing else ():
+            self._record(new, written)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         """Unit vectors in the order of the texts; the work is done longest first."""

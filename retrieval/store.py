@@ -87,6 +87,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._file = str(folder / FILE_NAME)
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
         self._inode: int | None = None
@@ -127,7 +128,7 @@ class Store:
 
     def _inode_now(self) -> int | None:
         try:
-            return os.stat(self.folder / FILE_NAME).st_ino
+            return os.stat(self._file).st_ino
         except FileNotFoundError:
             return None
 
