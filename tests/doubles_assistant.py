@@ -51,7 +51,7 @@ class ScriptedLibrary:
 
 
 class ScriptedAssistant:
-    """Answers by keyword: `slow` streams for ten seconds, `evil` emits every exfiltration form, `nothing` finds none."""
+    """Answers by keyword: `slow` streams ten seconds, `evil` emits every live form, `nothing` finds no source."""
 
     def __init__(self, token_seconds: float = 0.005) -> None:
         self.library = ScriptedLibrary()
