@@ -22,6 +22,12 @@ async def set_starters(user: cl.User | None = None, language: str | None = None)
     return starters()
 
 
+@cl.on_chat_start
+async def on_chat_start() -> None:
+    """A page was opened."""
+    await handlers.on_arrival()
+
+
 @cl.on_message
 async def on_message(message: cl.Message) -> None:
     """A person wrote, or dropped files."""

@@ -82,7 +82,6 @@ async def on_keep(action: cl.Action) -> None:
         trouble = await keep_document(stage(), action.payload)
         if trouble is None:
             await action.remove()
-            await context.emitter.send_toast("Kept in the library.", "success")
         else:
             await context.emitter.send_toast(trouble, "error")
 

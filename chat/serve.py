@@ -78,7 +78,9 @@ def hand_over(arguments: Sequence[str]) -> None:
     print("Starting `hearth chat`, which puts the guard in front of the page.", file=sys.stderr, flush=True)
     options = ["--host", str(config.run.host), "--port", str(config.run.port)]
     headless = ["--headless"] if config.run.headless else []
-    os.execv(sys.executable, [sys.executable, "-m", "hearth", "chat", *options, *headless])
+    # By its path: beside this package in a checkout and in an install, wherever the person stands.
+    door = str(Path(__file__).resolve().parents[1] / "hearth.py")
+    os.execv(sys.executable, [sys.executable, door, "chat", *options, *headless])
 
 
 def _load_chainlit(folder: PageFolder, *, origins: list[str], upload_limit_bytes: int) -> Any:
