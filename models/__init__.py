@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from models.offline import go_offline
+from models.environment import go_offline
 
 go_offline()
 

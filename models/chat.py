@@ -79,6 +79,7 @@ class LocalChatModel(BaseChatModel):
 
     model_config = ConfigDict(populate_by_name=True)
     _entry: Entry = PrivateAttr()
+    _folder: Path | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Resolves the name, so that an unknown model fails here and not at the first question."""
@@ -98,7 +99,9 @@ class LocalChatModel(BaseChatModel):
     @property
     def folder(self) -> Path:
         """The folder with the model's files; an embedded model is prepared first."""
-        return folder_of(self._entry, self.home)
+        if self._folder is None:
+            self._folder = folder_of(self._entry, self.home)
+        return self._folder
 
     @property
     def max_input_tokens(self) -> int:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.catalog import Entry
+from models.environment import allow_hub, go_offline
 from models.errors import HubFailed
 from models.files import read_config, read_weights
 from models.home import models_folder
 from models.loading import encoder_folder
 from models.manifest import intact, read_manifest, write_manifest
-from models.offline import allow_hub, go_offline
 from models.prepare import locked_folder, swap_in, temporary_folder
 
 if TYPE_CHECKING:

@@ -24,10 +24,7 @@ class _Chat:
     has_tool_calling = False
     has_tool_choice = False
     has_structured_output = False
-
-    @pytest.fixture(autouse=True)
-    def _folders(self, tiny_chat_folder: Path, tmp_path: Path) -> None:
-        self.folder, self.home = tiny_chat_folder, tmp_path
+    supports_model_override = False  # one object is one loaded model
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -35,6 +32,10 @@ class _Chat:
 
 
 class TestTinyChatModel(_Chat, ChatModelUnitTests):
+    @pytest.fixture(autouse=True)
+    def _folders(self, tiny_chat_folder: Path, tmp_path: Path) -> None:
+        self.folder, self.home = tiny_chat_folder, tmp_path
+
     @property
     def chat_model_params(self) -> dict[str, Any]:
         return {"model": str(self.folder), "home": self.home}
