@@ -146,7 +146,9 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_carries_on(embedded_home: Pa
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     store = embedded_home / "library" / "library.sqlite"
     deadline = time.monotonic() + 120
-    while run.poll() is None and time.monotonic() < deadline and not (store.exists() and store.stat().st_size > 200_000):
+    while run.poll() is None and time.monotonic() < deadline:
+        if store.exists() and store.stat().st_size > 200_000:
+            break
         time.sleep(0.02)
     os.kill(run.pid, signal.SIGINT)
     _, err = run.communicate(timeout=60)
