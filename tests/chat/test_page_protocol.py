@@ -100,7 +100,7 @@ async def test_keeping_a_document_makes_it_everyones(client: ChatClient, server:
 
     await client.press(keep)
     await client.until(lambda: any("kept in the library" in text for text in client.texts()))
-    assert client.data("remove_action")
+    await client.until(lambda: client.saw("remove_action"))
     async with ChatClient(server, cookie) as other:
         await other.say("What is in my library?")
         await other.answered()
