@@ -12,13 +12,13 @@ class NoTaskModel(ModelError):
 
     code = "no_task_model"
 
-    def __init__(self, task: str, *, verb: str, examples: Sequence[str]) -> None:
+    def __init__(self, task: str, *, verb: str, setting: str, examples: Sequence[str], instead: str = "") -> None:
         self.task = task
         self.examples = tuple(examples)
         super().__init__(
-            f"No model for {task} is configured and the embedded models cannot do it: fetch one while online, "
-            f"for example `hearth models pull {self.examples[0]}`, and name it with `hearth {verb} --model` "
-            f"(others: {', '.join(self.examples[1:])})."
+            f"No model for {task} is configured and the embedded models cannot do it: fetch one while online, for "
+            f"example `hearth models pull {self.examples[0]}` (or {', '.join(self.examples[1:])}), and name it with "
+            f"`hearth {verb} --model` or the setting {setting}{instead}."
         )
 
 

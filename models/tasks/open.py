@@ -159,7 +159,10 @@ class Tasks:
         wanted = self.named(role, name)
         if wanted is None:
             facts = ROLES[role]
-            raise NoTaskModel(facts.words, verb=facts.verb, examples=facts.examples)
+            instead = "; or give labels of your own with --labels" if role == "classify" else ""
+            raise NoTaskModel(
+                facts.words, verb=facts.verb, setting=setting_of(role), examples=facts.examples, instead=instead
+            )
         return wanted
 
 
