@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from models.tasks.language import DetectedLanguage, detect_language
     from models.tasks.open import Tasks
     from models.tasks.reranker import Ranked, Reranker
+    from models.tasks.sentence_extractor import SentenceExtractor
     from models.tasks.similarity import Similarity
-    from models.tasks.summarizer import Summary
+    from models.tasks.summarizer import ChatSummarizer, SentenceSummarizer, Seq2SeqSummarizer, Summary
     from models.tasks.table_answer import TableAnswer, TableAnswerer
     from models.tasks.translator import Translation, Translator
     from models.tasks.zero_shot import ZeroShotClassifier
 
 __all__ = [
+    "ChatSummarizer",
     "Classification",
     "DetectedLanguage",
     "Entity",
@@ -36,6 +38,9 @@ __all__ = [
     "MaskFiller",
     "Ranked",
     "Reranker",
+    "SentenceExtractor",
+    "SentenceSummarizer",
+    "Seq2SeqSummarizer",
     "Similarity",
     "Summary",
     "TableAnswer",
@@ -59,7 +64,8 @@ _HOMES = {
     "open": ("Tasks",),
     "reranker": ("Ranked", "Reranker"),
     "similarity": ("Similarity",),
-    "summarizer": ("Summary",),
+    "sentence_extractor": ("SentenceExtractor",),
+    "summarizer": ("ChatSummarizer", "SentenceSummarizer", "Seq2SeqSummarizer", "Summary"),
     "table_answer": ("TableAnswer", "TableAnswerer"),
     "translator": ("Translation", "Translator"),
     "zero_shot": ("ZeroShotClassifier",),

@@ -32,8 +32,8 @@ class Reranker(SequenceScorer):
 
     role_name = "rerank"
 
-    def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """The relevance of each text to the query, 0 to 1, in the order given.
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """The relevance of each text to the query, 0 to 1, in the order given; what a library wants of its guest.
 
         Raises:
             EmptyText: the query or a text is empty.
@@ -56,7 +56,7 @@ class Reranker(SequenceScorer):
 
     def rank(self, query: str, texts: Sequence[str], *, top_k: int | None = None) -> list[Ranked]:
         """The texts by relevance to the query, best first; equal ones keep their order."""
-        return in_order(texts, self.score(query, texts), top_k)
+        return in_order(texts, self.rerank(query, texts), top_k)
 
 
 def in_order(texts: Sequence[str], scores: Sequence[float], top_k: int | None = None) -> list[Ranked]:

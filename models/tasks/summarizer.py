@@ -24,6 +24,7 @@ DEFAULT_WORDS = 60
 _TOKENS_PER_WORD = 2
 _CHAT_PIECE_TOKENS = 1500  # a small chat model asked about more only sees the beginning
 _SHRINK = 4  # each level is at least so many times shorter, so that the levels end
+_ENDS = '.!?…。！？।؟"”’»)'
 Progress = Callable[[int, int], None]
 """Told how many pieces of how many are done."""
 
@@ -42,8 +43,9 @@ class Summary:
     cut_off: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """`{summary, pieces, model, method}`."""
-        return {"summary": self.summary, "pieces": self.pieces, "model": self.model, "method": self.method}
+        """`{summary, pieces, model, method}`, and `cut_off` where it is true."""
+        facts = {"summary": self.summary, "pieces": self.pieces, "model": self.model, "method": self.method}
+        return facts | ({"cut_off": True} if self.cut_off else {})
 
 
 class Summarizer(Protocol):
@@ -128,7 +130,7 @@ class SentenceSummarizer:
 
     def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
         """See `Summarizer`."""
-        found = list(dict.fromkeys(sentences(as_texts(text)[0])))
+        found = list(dict.fromkeys(" ".join(one.split()) for one in sentences(as_texts(text)[0])))
         chosen = self._choose(found, words)
         if on_progress:
             on_progress(1, 1)
@@ -142,7 +144,8 @@ class SentenceSummarizer:
         lengths = np.array([len(sentence.split()) for sentence in found])
         centre = (vectors * np.minimum(lengths, 40)[:, None]).sum(0)
         worth = vectors @ (centre / np.linalg.norm(centre)) - self._early * np.arange(len(found)) / len(found)
-        worth = worth - 0.2 * (lengths < 5)  # headings and remains of tables say little
+        ended = np.array([sentence[-1] in _ENDS for sentence in found])
+        worth = worth - 0.2 * ((lengths < 5) | ~ended)  # headings, captions and remains of tables say little
         chosen: list[int] = []
         left = words
         while len(chosen) < len(found) and (not chosen or left >= 5):
@@ -224,7 +227,7 @@ def pieces_of(text: str, *, count: Callable[[str], int], limit: int) -> list[str
 def whole_sentences(text: str) -> str:
     """The text without a last sentence that was cut off; the text itself where that would leave nothing."""
     found = sentences(text)
-    if found and found[-1][-1:] not in ".!?。！？।\"”')" and len(found) > 1:
+    if len(found) > 1 and found[-1][-1] not in _ENDS:
         return text[: text.rindex(found[-1])].rstrip()
     return text
 

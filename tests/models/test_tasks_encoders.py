@@ -88,7 +88,7 @@ def test_the_reranker_scores_pairs(tmp_path: Path, float32: None, labels: list[s
         with torch.inference_mode():
             logits = model(**tokenizer("who wrote ?", text, return_tensors="pt")).logits[0]
         expected.append(float(torch.sigmoid(logits[0]) if len(labels) == 1 else torch.softmax(logits, -1)[1]))
-    assert reranker.score("who wrote ?", texts) == pytest.approx(expected, abs=1e-5)
+    assert reranker.rerank("who wrote ?", texts) == pytest.approx(expected, abs=1e-5)
     ranked = reranker.rank("who wrote ?", texts, top_k=2)
     assert [item.index for item in ranked] == sorted(range(3), key=lambda i: -expected[i])[:2]
 
@@ -97,9 +97,9 @@ def test_a_long_passage_counts_with_its_best_window(tmp_path: Path, float32: Non
     folder = save_bert(tmp_path / "cross", BertForSequenceClassification, labels=["LABEL_0"], num_labels=1)
     reranker = Reranker(str(folder), home=tmp_path)
     parts = [long_text(20, seed) for seed in range(5)]
-    whole = reranker.score("who ?", [" ".join(parts)])[0]
+    whole = reranker.rerank("who ?", [" ".join(parts)])[0]
     assert 0 < whole < 1
-    assert reranker.score("who ?", []) == []
+    assert reranker.rerank("who ?", []) == []
 
 
 def test_similarity_equals_the_encoder(tiny_encoder_folder: Path, tmp_path: Path) -> None:
