@@ -13,9 +13,9 @@ import pytest
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-output" / "browser"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
-    """One browser for the whole run."""
+    """One browser for this folder's tests; its event loop would stand in the way of the async tests after them."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no Chromium on this machine: run tests/install-browser.sh, or install one")
