@@ -1,0 +1,182 @@
+"""A converted model with its attention cache in blocks: token ids of many sequences in, next-token logits out.
+
+Inference leaves the interpreter lock, so a page or another request goes on meanwhile. Nothing here knows requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.device import cpu_flags, usable_cores
+from models.errors import ModelError
+
+if TYPE_CHECKING:
+    from models.engines.openvino_lora import LoraLayer
+
+BLOCK_TOKENS = 32  # what the CPU plugin's attention kernel takes
+IR_FILE = "openvino_model.xml"
+_WHOLE_ROW = 2**62  # one scale for each token's activations; the fused AMX kernels take no smaller group
+
+
+class EngineUnavailable(ModelError):
+    """The OpenVINO engine cannot run here, or not this; the torch engine can."""
+
+    code = "engine_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"The OpenVINO engine cannot be used: {reason}; the torch engine serves this model as well.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence's part of a step.
+
+    Attributes:
+        ids: Its next token ids; their attention entries are written to the cache.
+        past: How many of its tokens the cache holds already; entries beyond are overwritten.
+        blocks: Numbers of its cache blocks in order, enough for `past + len(ids)` tokens.
+        wanted: How many of the last ids' logits are wanted; 0 while a long prompt is read in pieces.
+    """
+
+    ids: Sequence[int]
+    past: int
+    blocks: Sequence[int]
+    wanted: int
+
+
+class PagedModel:
+    """One compiled model and its cache of `blocks` blocks; one `run` at a time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        cache_bytes: int,
+        threads: int | None = None,
+        lora: Mapping[str, LoraLayer] | None = None,
+        precision: str | None = None,
+    ) -> None:
+        """Reads and compiles the model.
+
+        Args:
+            folder: A folder that `openvino_convert.convert` made.
+            cache_bytes: Most memory for the cache; it is taken as it fills.
+            threads: CPU threads; None takes all that this process may use.
+            lora: Adapter layers by the name of the linear layer they add to.
+            precision: None takes what the CPU is fastest with; "careful" leaves activations in 16 bits where that would
+                round them to 8 bits for each token; "f32" computes everything in float32.
+
+        Raises:
+            EngineUnavailable: OpenVINO is not installed, or cannot run this model.
+        """
+        self._ov = import_openvino()
+        try:
+            model = self._prepared(folder / IR_FILE, lora or {})
+            compiled = self._core.compile_model(model, "CPU", self._properties(threads, precision))
+        except RuntimeError as error:
+            raise EngineUnavailable(" ".join(str(error).split())[-300:]) from error
+        self._inputs = {port.get_any_name() for port in compiled.inputs}
+        self._request = compiled.create_infer_request()
+        self.blocks = self._allocate(compiled, cache_bytes)
+
+    def run(self, rows: Sequence[Row]) -> npt.NDArray[np.float32]:
+        """The logits of each row's last `wanted` ids, row after row, shape (sum of wanted, vocabulary).
+
+        The array is the runtime's own: it holds until the next run.
+        """
+        lengths = np.array([len(row.ids) for row in rows], np.int32)
+        ends = np.cumsum(lengths, dtype=np.int32)
+        used = [row.blocks[: -(-(row.past + len(row.ids)) // BLOCK_TOKENS)] for row in rows]
+        wanted = [np.arange(end - row.wanted, end, dtype=np.int64) for row, end in zip(rows, ends, strict=True)]
+        feeds = {
+            "input_ids": np.concatenate([np.asarray(row.ids, np.int64) for row in rows]),
+            "position_ids": np.concatenate([np.arange(r.past, r.past + len(r.ids), dtype=np.int64) for r in rows]),
+            "past_lens": np.array([row.past for row in rows], np.int32),
+            "subsequence_begins": np.concatenate([[0], ends]).astype(np.int32),
+            "block_indices": np.concatenate([np.asarray(blocks, np.int32) for blocks in used]),
+            "block_indices_begins": np.concatenate([[0], np.cumsum([len(blocks) for blocks in used])]).astype(np.int32),
+            "max_context_len": np.array(max(row.past + len(row.ids) for row in rows), np.int32),
+            # something must be computed even when no row wants anything yet
+            "wanted_positions": np.concatenate(wanted) if any(map(len, wanted)) else np.zeros(1, np.int64),
+        }
+        known = {name: value for name, value in feeds.items() if name in self._inputs}
+        results = self._request.infer(known, share_inputs=True, share_outputs=True)
+        logits: npt.NDArray[np.float32] = results[0].reshape(len(feeds["wanted_positions"]), -1)
+        return logits
+
+    def _prepared(self, path: Path, lora: Mapping[str, LoraLayer]) -> Any:
+        from models.engines.openvino_lora import add_lora
+
+        passes = import_module("openvino._offline_transformations")
+
+        self._core = self._ov.Core()
+        model = self._core.read_model(str(path))
+        add_lora(model, lora)
+        passes.paged_attention_transformation(model)
+        self._keep_wanted_rows(model)
+        return model
+
+    def _keep_wanted_rows(self, model: Any) -> None:
+        """Computes the vocabulary's logits of the wanted tokens only: they are a quarter of a long prompt's work."""
+        head = model.output("logits").get_node().input_value(0).get_node()
+        if head.get_type_name() != "MatMul":
+            raise EngineUnavailable(f"the model's logits come from {head.get_type_name()} and a MatMul was expected")
+        ops = self._ov.opset13
+        wanted = ops.parameter([-1], np.int64, name="wanted_positions")
+        wanted.output(0).set_names({"wanted_positions"})
+        axis = ops.constant(np.array(0, np.int64))
+        head.input(0).replace_source_output(ops.gather(head.input_value(0), wanted, axis).output(0))
+        model.add_parameters([wanted])
+        model.validate_nodes_and_infer_types()
+
+    def _properties(self, threads: int | None, precision: str | None) -> dict[str, Any]:
+        properties: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads or usable_cores(),
+        }
+        if precision == "f32":
+            return properties | {
+                "INFERENCE_PRECISION_HINT": "f32",
+                "KV_CACHE_PRECISION": "f32",
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+            }
+        if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            properties["KV_CACHE_PRECISION"] = "bf16"
+        # with one thread these kernels divide by zero, which ends the process (OpenVINO 2026.4)
+        if precision is None and "amx_int8" in cpu_flags() and properties["INFERENCE_NUM_THREADS"] > 1:
+            properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _WHOLE_ROW
+        return properties
+
+    def _allocate(self, compiled: Any, cache_bytes: int) -> int:
+        """Gives the request its cache tensors; the system hands out their memory only as blocks are written."""
+        ports = [port for port in compiled.inputs if port.get_any_name().startswith(("key_cache.", "value_cache."))]
+        shapes = [[side.get_length() for side in list(port.get_partial_shape())[1:]] for port in ports]
+        block_bytes = sum(
+            int(np.prod(shape)) * port.get_element_type().size for shape, port in zip(shapes, ports, strict=True)
+        )
+        blocks = max(2, cache_bytes // block_bytes)
+        for shape, port in zip(shapes, ports, strict=True):
+            tensor = self._ov.Tensor(port.get_element_type(), self._ov.Shape([blocks, *shape]))
+            self._request.set_tensor(port.get_any_name(), tensor)
+        return int(blocks)
+
+
+def import_openvino() -> Any:
+    """The openvino package.
+
+    Raises:
+        EngineUnavailable: it is not installed.
+    """
+    try:
+        import_module("openvino.opset13")
+        return import_module("openvino")
+    except ImportError as error:
+        raise EngineUnavailable("the package openvino is not installed here") from error
