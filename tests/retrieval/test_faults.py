@@ -106,7 +106,7 @@ def test_k01_k09_k14_kills_lose_and_double_nothing(library_path: Path) -> None:
             assert len({hit.id for hit in hits}) == len(hits)
             assert {hit.metadata["document"] for hit in hits} <= set(held)
             assert all(hit.page_content in held[hit.metadata["document"]] for hit in hits)
-    assert said > 100
+    assert said > 30  # the kills came while there was work
 
 
 _INGEST = """
