@@ -77,6 +77,8 @@ class OpenVinoEngine:
                 if isinstance(piece, BaseException):
                     ended = True
                     raise piece
+                if cancel.is_set():  # what was made before is not wanted any more
+                    return
                 yield piece
             ended = True
         finally:

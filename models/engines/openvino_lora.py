@@ -123,8 +123,16 @@ def _unsupported(config: dict[str, Any], tensors: Mapping[str, Any]) -> list[str
     set_keys = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out")
     problems += [f"it uses {key}" for key in set_keys if config.get(key)]
     odd = [name for name in tensors if not name.endswith((".lora_A.weight", ".lora_B.weight"))]
-    lonely = [name for name in tensors if name.endswith("_A.weight") and name.replace("_A.", "_B.") not in tensors]
-    return problems + [f"it holds {name}" for name in odd] + [f"{name} has no partner" for name in lonely]
+    problems += [f"it holds {name}" for name in odd]
+    for name, down in tensors.items():
+        if name in odd or ".lora_B." in name:
+            continue
+        up = tensors.get(name.replace(".lora_A.", ".lora_B."))
+        if up is None:
+            problems.append(f"{name} has no partner")
+        elif not (down.ndim == up.ndim == 2 and len(down) == up.shape[1] == config.get("r")):
+            problems.append(f"{name} has rank {len(down)}, its partner {up.shape[-1]} and the config {config.get('r')}")
+    return problems
 
 
 def _both(one: LoraLayer, other: LoraLayer) -> LoraLayer:
