@@ -53,9 +53,14 @@ def test_a_visit(visitor: Visitor, tmp_path: Path) -> None:
     page.wait_for_selector("text=2 / 3")
     assert page.locator("#side-view-title").inner_text().endswith("[1] harvest 2023.pdf, page 2")
     assert page.locator(".side-pdf .textLayer").inner_text() == "The quarterly harvest was nine tonnes."
-    paper, panel = page.locator(".side-pdf canvas").bounding_box(), page.locator(".side-pdf").bounding_box()
-    assert paper["x"] >= panel["x"]
-    assert paper["x"] + paper["width"] <= panel["x"] + panel["width"]
+    # The panel slides in, so both edges are read at one moment, and until they are as they should be.
+    page.wait_for_function(
+        """() => {
+            const paper = document.querySelector(".side-pdf canvas").getBoundingClientRect();
+            const panel = document.querySelector(".side-pdf").getBoundingClientRect();
+            return paper.width > 0 && paper.left >= panel.left && paper.right <= panel.right;
+        }"""
+    )
     visitor.keep_screenshot("3-pdf-beside-the-chat")
     if visitor.screenshots.name == "phone":
         page.keyboard.press("Escape")
