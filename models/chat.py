@@ -12,18 +12,22 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequen
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.language_models.chat_models import (
     BaseChatModel,
     agenerate_from_stream,
     generate_from_stream,
 )
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from models.catalog import Entry, find
@@ -35,9 +39,19 @@ from models.loading import LoadedChat, load_chat, load_tokenizer
 from models.prepare import folder_of
 from models.prompts import count_tokens, render, render_within
 from models.scheduler import process_scheduler
+from models.structured import Method, constraint_of, structured
 from models.text import Detokenizer, StopTrimmer
+from models.tool_calls import OPEN, CallParser, Offer, offer
 
-_OPTIONS = ("max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "prompt_lookup", "user", "cancel")
+if TYPE_CHECKING:
+    from models.constrained import Constraint
+
+_OPTIONS = (
+    *("max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "prompt_lookup", "user", "cancel"),
+    *("tools", "tool_choice", "response_format"),
+)
+# What LangChain passes along for its own tracing; nothing here depends on it.
+_IGNORED = ("ls_structured_output_format", "strict", "parallel_tool_calls")
 
 
 def open_chat_model(name: str | None = None, *, home: Path, **options: Any) -> LocalChatModel:
@@ -124,10 +138,49 @@ class LocalChatModel(BaseChatModel):
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """Tokens of a whole conversation as the model would be shown it, ready for its next turn."""
-        from langchain_core.utils.function_calling import convert_to_openai_tool
-
         schemas = [convert_to_openai_tool(tool) for tool in tools] if tools else None
         return len(render(self._tokenizer(), messages, model=self._entry.label, tools=schemas))
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with tools it may call.
+
+        Args:
+            tools: LangChain tools, functions, Pydantic classes or schemas.
+            tool_choice: "auto" (None) lets the model choose between words and calls that are always schema-valid;
+                "any" or a tool's name makes it call; "none" hides the tools.
+            kwargs: Other options of the calls.
+        """
+        offered = [convert_to_openai_tool(tool) for tool in tools]
+        offer(offered, tool_choice)  # a wrong choice fails here and not at the first question
+        return self.bind(tools=offered, tool_choice=tool_choice, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """This model answering with an object of the schema, which it cannot leave while it writes.
+
+        Args:
+            schema: A Pydantic class, a TypedDict or a JSON schema.
+            method: "json_schema", "json_mode" (here the same) or "function_calling" (through a tool call).
+            include_raw: Give `{"raw", "parsed", "parsing_error"}` and do not raise.
+            strict: Accepted and without effect: the grammar is always strict.
+            kwargs: Other options of the calls.
+        """
+        if method == "function_calling":
+            return super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return structured(self, schema, method, include_raw, kwargs)
 
     def _stream(
         self,
@@ -139,10 +192,17 @@ class LocalChatModel(BaseChatModel):
         call = self._call(stop, kwargs)
         loaded = self.load()
         limit = _prompt_limit(loaded.window, call.max_new_tokens)
-        prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit)
+        tools = call.offer.tools if call.offer.names else None
+        prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
         answer = _Answer(loaded, prompt, call)
+        parser = CallParser(call.offer.names)
         for text in answer:
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
+            for message in parser.feed(text) if tools else [AIMessageChunk(content=text)]:
+                yield ChatGenerationChunk(message=message)
+        for message in parser.flush():
+            yield ChatGenerationChunk(message=message)
+        if parser.calls and answer.finish_reason == "stop":
+            answer.finish_reason = "tool_calls"
         yield ChatGenerationChunk(message=self._last(answer))
 
     def _generate(
@@ -182,7 +242,7 @@ class LocalChatModel(BaseChatModel):
 
     def _call(self, stop: list[str] | None, kwargs: dict[str, Any]) -> _Call:
         for option in kwargs:
-            if option not in _OPTIONS:
+            if option not in (*_OPTIONS, *_IGNORED):
                 raise BadOption(option, kwargs[option], f"one of the options {', '.join(_OPTIONS)}")
 
         def pick(name: str, *, valid: Callable[[Any], bool], expected: str) -> Any:
@@ -203,6 +263,8 @@ class LocalChatModel(BaseChatModel):
             prompt_lookup=bool(kwargs.get("prompt_lookup")),
             user=str(kwargs.get("user") or ""),
             cancel=kwargs.get("cancel") or threading.Event(),
+            offer=offer(kwargs.get("tools"), kwargs.get("tool_choice")),
+            form=constraint_of(kwargs.get("response_format"), int(kwargs.get("max_new_tokens", self.max_new_tokens))),
         )
 
     def _last(self, answer: _Answer) -> AIMessageChunk:
@@ -226,8 +288,8 @@ class LocalChatModel(BaseChatModel):
             image_inputs=False,
             audio_inputs=False,
             video_inputs=False,
-            tool_calling=False,
-            structured_output=False,
+            tool_calling=True,
+            structured_output=True,
             max_output_tokens=self.max_new_tokens,
         )
         if self._entry.context_tokens:
@@ -248,6 +310,17 @@ class _Call:
     prompt_lookup: bool
     user: str
     cancel: threading.Event
+    offer: Offer
+    form: Constraint | None
+
+    def constraint(self, chat_template: str) -> Constraint | None:
+        """What the answer is held to: a form asked for, or the calls of the tools offered.
+
+        Where the model may choose, only one whose own template writes calls in our form is held to it.
+        """
+        if self.form or (self.offer.names and not self.offer.required and OPEN not in chat_template):
+            return self.form
+        return self.offer.constraint(self.max_new_tokens)
 
 
 class _Answer:
@@ -278,19 +351,25 @@ class _Answer:
             self.finish_reason = "length"
 
     def _tokens(self) -> Generator[int, None, None]:
-        call = self._call
+        call, loaded = self._call, self._loaded
+        constraint = call.constraint(str(loaded.tokenizer.chat_template))
         options = GenerationOptions(
             max_new_tokens=self._most,
             temperature=call.temperature,
             top_p=call.top_p,
             top_k=call.top_k,
             seed=call.seed,
-            stop_token_ids=self._loaded.stop_token_ids,
+            stop_token_ids=loaded.stop_token_ids,
             prompt_lookup=call.prompt_lookup,
+            logits_processor=constraint.processor(
+                loaded.tokenizer, loaded.model.config.get_text_config().vocab_size, loaded.stop_token_ids
+            )
+            if constraint
+            else None,
         )
         try:
             with process_scheduler().slot(call.user, call.cancel):
-                yield from self._loaded.engine.stream(self.prompt, options, call.cancel)
+                yield from loaded.engine.stream(self.prompt, options, call.cancel)
         except Cancelled:
             return
 

@@ -15,15 +15,14 @@ from models.embeddings import LocalEmbeddings
 
 
 class _Chat:
-    """What both chat suites are told about the model.
+    """What both chat suites are told about the model: every capability of a model that reads text only."""
 
-    Tool calling and structured output need constrained decoding, which the room does not have yet, and the model reads
-    text only: so those capabilities are off.
-    """
-
-    has_tool_calling = False
-    has_tool_choice = False
-    has_structured_output = False
+    has_tool_calling = True
+    has_tool_choice = True
+    has_structured_output = True
+    supports_json_mode = True
+    returns_usage_metadata = True
+    supports_anthropic_inputs = False  # images and documents as blocks: the model reads text only
     supports_model_override = False  # one object is one loaded model
 
     @property
@@ -49,7 +48,7 @@ class TestEmbeddedChatModel(_Chat, ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"home": self.home, "max_new_tokens": 40}
+        return {"home": self.home, "max_new_tokens": 256}
 
 
 class TestTinyEmbeddings(EmbeddingsUnitTests):
