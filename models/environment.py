@@ -13,9 +13,9 @@ _DEFAULTS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",  # the tokenizer's own threads would fight the model's
-    # OpenMP's threads spin for milliseconds at every barrier; beside another busy program on two cores an answer took
-    # 35 s so, and 5 s with this short spin
-    "GOMP_SPINCOUNT": "1000",
+    # OpenMP's threads spin at every barrier, by default so long that an answer of 32 tokens beside another busy program
+    # took 35 s on two cores; 4 s so. On a quiet machine nothing is lost (with 1000 a third would be).
+    "GOMP_SPINCOUNT": "10000",
 }
 
 
