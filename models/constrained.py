@@ -43,15 +43,19 @@ class Constraint:
     grammar: str
     what: str
 
-    def processor(self, tokenizer: Any, vocabulary: int, stop_token_ids: Sequence[int]) -> GrammarProcessor:
+    def processor(
+        self, tokenizer: Any, vocabulary: int, stop_token_ids: Sequence[int], opening_bias: tuple[int, float] = (0, 0.0)
+    ) -> GrammarProcessor:
         """A logits processor for one answer.
 
         Args:
             tokenizer: the model's fast tokenizer.
             vocabulary: the model's output size; it may be larger than the tokenizer's.
             stop_token_ids: the ids that end an answer, allowed once the grammar is satisfied.
+            opening_bias: an id and what is added to its logit at the first token.
         """
-        return GrammarProcessor(LLMatcher(_grammar_tokenizer(tokenizer, vocabulary, stop_token_ids), self.grammar))
+        matcher = LLMatcher(_grammar_tokenizer(tokenizer, vocabulary, stop_token_ids), self.grammar)
+        return GrammarProcessor(matcher, opening_bias)
 
 
 def json_schema(schema: dict[str, Any], max_new_tokens: int) -> Constraint:
@@ -100,14 +104,18 @@ class GrammarProcessor(LogitsProcessor):
     tried and taken back (prompt lookup).
     """
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: LLMatcher, opening_bias: tuple[int, float] = (0, 0.0)) -> None:
         self._matcher = matcher
+        self._opening_bias = opening_bias
         self._seen: int | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The scores with every forbidden id at minus infinity; shapes (1, length) and (1, vocabulary)."""
         if self._seen is not None:
             self._matcher.consume_tokens(input_ids[0, self._seen :].tolist())
+        elif self._opening_bias[1]:
+            scores = scores.clone()
+            scores[0, self._opening_bias[0]] += self._opening_bias[1]
         self._seen = input_ids.shape[1]
         mask = allocate_token_bitmask(1, scores.shape[1])
         fill_next_token_bitmask(self._matcher, mask)

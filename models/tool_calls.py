@@ -77,12 +77,16 @@ def offer(tools: Sequence[dict[str, Any]] | None, choice: Any) -> Offer:
 
 @dataclass
 class CallParser:
-    """Splits a streamed reply into plain text and finished tool calls; feed it, then flush it."""
+    """Splits a streamed reply into plain text and finished tool calls; feed it, then flush it.
+
+    The same call twice counts once: small models like to repeat themselves.
+    """
 
     names: Sequence[str]
     calls: int = 0
     _held: str = ""
-    _inside: bool = field(default=False)
+    _inside: bool = False
+    _written: set[str] = field(default_factory=set)
 
     def feed(self, text: str) -> list[AIMessageChunk]:
         """What is certain now: text before a call, and every call that has ended."""
@@ -112,6 +116,9 @@ class CallParser:
         return _text(held) if held.strip() or not self.calls else []
 
     def _call(self, written: str) -> list[AIMessageChunk]:
+        if written.strip() in self._written:
+            return []
+        self._written.add(written.strip())
         self.calls += 1
         return [call_chunk(written, self.names, self.calls - 1)]
 

@@ -196,6 +196,14 @@ def test_a_call_that_was_cut_off_is_invalid() -> None:
     assert len(reduce(add, chunks, AIMessageChunk(content="")).invalid_tool_calls) == 1
 
 
+def test_the_same_call_twice_counts_once() -> None:
+    call = '<tool_call>\n{"name": "plus", "arguments": {"a": 1, "b": 2}}\n</tool_call>\n'
+    parser = CallParser(["plus"])
+    message = reduce(add, parser.feed(call * 3) + parser.flush())
+    assert len(message.tool_calls) == 1
+    assert message.content == ""
+
+
 def test_plain_text_passes_with_its_angle_brackets() -> None:
     parser = CallParser(["plus"])
     text = "a < b, <b>bold</b> and <tool_cal is no tag"
