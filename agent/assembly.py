@@ -69,6 +69,7 @@ class House:
                     home=self.home,
                     max_new_tokens=self.settings.max_new_tokens,
                     temperature=self.settings.temperature,
+                    engine=self.settings.engine,
                 )
             return self._chat_model
 
@@ -80,6 +81,12 @@ class House:
 
                 self._assistant = Assistant(self.chat_model(), self.library(), self.settings)
             return self._assistant
+
+    def warm_up(self) -> None:
+        """Load the models and, where the chat model has a faster form, begin to make it in the background."""
+        self.embeddings().embed_query("warm up")
+        self.chat_model().load()
+        self.chat_model().begin_conversion()
 
     def close(self) -> None:
         """Close the library; models are left to the process."""

@@ -17,6 +17,7 @@ from typing import Any
 from agent.errors import BadSetting, UnknownSetting
 from models.home import data_home
 
+_ENGINES = ("auto", "torch", "openvino")
 PREFIX = "HEARTH_"
 FILE_NAME = "hearth.toml"
 # Read by models/home.py, before there are settings.
@@ -65,6 +66,9 @@ class Settings:
         0.0, "0 always picks the likeliest token; higher varies", lambda v: 0 <= v <= 2, "a number from 0 to 2"
     )
     answer_timeout_seconds: float = _setting(120.0, "the longest one answer may take", _positive, "a number above 0")
+    engine: str = _setting(
+        "auto", "auto, torch or openvino: what runs the chat model", lambda v: v in _ENGINES, "auto, torch or openvino"
+    )
     host: str = _setting("127.0.0.1", "the address the chat listens on")
     port: int = _setting(
         8000, "the port the chat listens on", lambda v: 0 < v < 65536, "a whole number from 1 to 65535"

@@ -69,11 +69,8 @@ class HouseLike(Protocol):
     def assistant(self) -> AssistantLike:
         """The assistant, opened at the first call."""
 
-    def embeddings(self) -> Any:
-        """The embedding model; `embed_query` loads it."""
-
-    def chat_model(self) -> Any:
-        """The chat model; `load` loads it."""
+    def warm_up(self) -> None:
+        """Load the models, so that the first answer is quick."""
 
     def close(self) -> None:
         """Close what was opened."""
@@ -121,8 +118,7 @@ class Backstage:
             return
         self._assistant.set_result(assistant)
         try:
-            self._house.embeddings().embed_query("warm up")
-            self._house.chat_model().load()
+            self._house.warm_up()
         except Exception:
             # The first question meets the same trouble and tells the person; here it only goes into the log.
             report_unexpected("warming up")

@@ -29,6 +29,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from models.catalog import Entry, find
+from models.engines.choice import EngineChoice, EngineName, engine_choice
 from models.errors import BadOption
 from models.files import context_tokens, read_config
 from models.generation import Answer, Call, EitherEvent, in_thread
@@ -79,6 +80,8 @@ class LocalChatModel(BaseChatModel):
     """0 always takes the likeliest token."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
+    engine: EngineName = "auto"
+    """"auto" takes OpenVINO once the model is converted and checked, and torch until then; or one of them by name."""
     seed: int | None = None
     """Makes sampled answers repeatable."""
     stop: list[str] = Field(default_factory=list, alias="stop_sequences")
@@ -119,6 +122,14 @@ class LocalChatModel(BaseChatModel):
     def load(self) -> LoadedChat:
         """Loads the model now, once a process, and gives its parts."""
         return load_chat(self.folder, name=self._entry.label, chat_template=self._entry.chat_template)
+
+    def begin_conversion(self) -> None:
+        """Makes the faster form of this model in the background, where one is possible and not there yet."""
+        if self.engine != "torch":
+            self._engines(self.load()).begin_conversion()
+
+    def _engines(self, loaded: LoadedChat) -> EngineChoice:
+        return engine_choice(loaded.engine, loaded.folder, self.home, self._entry.label, loaded.choice.device)
 
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text, without the chat form around it."""
@@ -189,7 +200,7 @@ class LocalChatModel(BaseChatModel):
         limit = _prompt_limit(loaded.window, call.max_new_tokens)
         tools = call.offer.tools if call.offer.names else None
         prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
-        answer = Answer(loaded, prompt, call)
+        answer = Answer(loaded, self._engines(loaded).engine(self.engine), prompt, call)
         parser = CallParser(call.offer.names)
         for text in answer:
             for message in parser.feed(text) if tools else [AIMessageChunk(content=text)]:

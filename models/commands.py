@@ -1,4 +1,4 @@
-"""The command line's `models` verbs: list, show, prepare and pull.
+"""The command line's `models` verbs: list, show, prepare, convert and pull.
 
 Handlers give JSON-able values and import what they need when they run.
 """
@@ -25,6 +25,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     show.set_defaults(handler=_show, render=_render_show)
     prepare = actions.add_parser("prepare", parents=[common], help="check and convert the embedded models now")
     prepare.set_defaults(handler=_prepare, render=_render_prepare)
+    convert = actions.add_parser("convert", parents=[common], help="make the faster form of a chat model for this CPU")
+    convert.add_argument("name", nargs="?", help="a chat model (default: the embedded one)")
+    convert.set_defaults(handler=_convert, render=_render_prepare)
     pull = actions.add_parser("pull", parents=[common], help="download a model from the Hugging Face hub")
     pull.add_argument("name", help="org/name[@revision]")
     pull.set_defaults(handler=_pull, render=_render_prepare)
@@ -63,6 +66,15 @@ def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
     from models.prepare import prepare_embedded
 
     return {name: str(folder) for name, folder in prepare_embedded(house.home).items()}
+
+
+def _convert(args: argparse.Namespace, house: Any) -> dict[str, str]:
+    from models.catalog import find
+    from models.engines.openvino_convert import convert
+    from models.prepare import folder_of
+
+    entry = find(args.name, "chat")
+    return {entry.label: str(convert(folder_of(entry, house.home), house.home, name=entry.label))}
 
 
 def _pull(args: argparse.Namespace, house: Any) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.outputs import ChatGenerationChunk
 
-from models.engines.base import GenerationOptions
+from models.engines.base import Engine, GenerationOptions
 from models.errors import Cancelled
 from models.loading import LoadedChat
 from models.scheduler import process_scheduler
@@ -64,11 +64,12 @@ class Call:
 class Answer:
     """One answer while it is made: iterate for its text; the counts and the reason it ended are right afterwards."""
 
-    def __init__(self, loaded: LoadedChat, prompt: list[int], call: Call) -> None:
+    def __init__(self, loaded: LoadedChat, engine: Engine, prompt: list[int], call: Call) -> None:
         self.prompt = prompt
         self.new_tokens = 0
         self.finish_reason = "stop"
         self._loaded = loaded
+        self._engine = engine
         self._call = call
         self._most = min(call.max_new_tokens, loaded.window - len(prompt))
 
@@ -102,7 +103,7 @@ class Answer:
         )
         try:
             with process_scheduler().slot(call.user, call.cancel):
-                yield from loaded.engine.stream(self.prompt, options, call.cancel)
+                yield from self._engine.stream(self.prompt, options, call.cancel)
         except Cancelled:
             return
 

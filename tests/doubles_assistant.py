@@ -183,21 +183,10 @@ class ScriptedHouse:
     def assistant(self) -> ScriptedAssistant:
         return self.opened
 
-    def embeddings(self) -> Any:
-        return _Loads()
-
-    def chat_model(self) -> Any:
-        return _Loads()
-
-    def close(self) -> None:
+    def warm_up(self) -> None:
         pass
 
-
-class _Loads:
-    def embed_query(self, text: str) -> list[float]:
-        return [0.0]
-
-    def load(self) -> None:
+    def close(self) -> None:
         pass
 
 
