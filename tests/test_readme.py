@@ -75,3 +75,10 @@ def test_the_python_example_runs(embedded_home: Path, tmp_path: Path, monkeypatc
     exec(blocks("python")[0], {"print": lambda *parts: said.append(" ".join(map(str, parts)))})
     assert "27 days" in said[0]
     assert said[1].startswith("1 handbook.pdf 2 ")
+
+
+@pytest.mark.real_model
+def test_the_structured_example_runs(embedded_home: Path) -> None:
+    said: list[object] = []
+    exec(blocks("python")[1], {"print": said.append, "__name__": "example"})
+    assert said[0].age == 31
