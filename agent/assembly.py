@@ -30,6 +30,7 @@ class House:
         self._library: Library | None = None
         self._chat_model: LocalChatModel | None = None
         self._assistant: Assistant | None = None
+        self._converting = False
 
     @property
     def home(self) -> Path:
@@ -87,10 +88,14 @@ class House:
         self.embeddings().embed_query("warm up")
         self.chat_model().load()
         self.chat_model().begin_conversion()
+        self._converting = True
 
     def close(self) -> None:
-        """Close the library; models are left to the process."""
+        """Close the library and end a conversion that still runs; loaded models are left to the process."""
         with self._lock:
+            if self._converting:
+                self.chat_model().stop_conversion()
+                self._converting = False
             if self._library is not None:
                 self._library.close()
                 self._library = None

@@ -128,6 +128,11 @@ class LocalChatModel(BaseChatModel):
         if self.engine != "torch":
             self._engines(self.load()).begin_conversion()
 
+    def stop_conversion(self) -> None:
+        """Ends what `begin_conversion` began, if it still runs."""
+        if self.engine != "torch":
+            self._engines(self.load()).stop_conversion()
+
     def _engines(self, loaded: LoadedChat) -> EngineChoice:
         return engine_choice(loaded.engine, loaded.folder, self.home, self._entry.label, loaded.choice.device)
 

@@ -69,6 +69,13 @@ class EngineChoice:
             if self._conversion is None and refusal(self._folder, self._home) is None:
                 self._conversion = convert_in_background(self._folder, self._home, name=self._name)
 
+    def stop_conversion(self) -> None:
+        """End a conversion that this process began; what it had done is thrown away."""
+        with self._lock:
+            if self._conversion is not None:
+                self._conversion.stop()
+                self._conversion = None
+
     def _openvino(self) -> Engine | None:
         with self._lock:
             if self._converted is None and self._may_convert and time.monotonic() >= self._look_after:

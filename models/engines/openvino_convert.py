@@ -18,7 +18,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from models.device import available_memory_bytes
 from models.engines.base import GenerationOptions
@@ -30,7 +30,10 @@ from models.home import models_folder
 from models.manifest import intact, read_manifest, sha256_of, write_manifest
 from models.prepare import locked_folder, swap_in, temporary_folder
 
-_RECIPE = "1"  # raised when a conversion changes, so that older folders are made anew
+if TYPE_CHECKING:
+    from models.loading import LoadedChat
+
+_RECIPE = "2"  # raised when a conversion changes, so that older folders are made anew
 _SUFFIX = "openvino-int8"
 _NICE = 15
 # the process's own faults, which would come again; not those by which a person or the system ends it
@@ -150,22 +153,23 @@ def _fill(temporary: Path, folder: Path, name: str) -> None:
     from models.loading import load_chat
 
     loaded = load_chat(folder, name=name)
-    program = export_int8(loaded.model, name=name)
+    prompts = probe_prompts(loaded.tokenizer)
+    program = export_int8(loaded.model, prompts, name=name)
     import_openvino().save_model(program, str(temporary / IR_FILE), compress_to_fp16=False)
-    _check_parity(temporary, loaded.model, loaded.tokenizer, loaded.stop_token_ids).save(temporary)
+    _check_parity(temporary, loaded, prompts).save(temporary)
 
 
-def _check_parity(converted: Path, model: Any, tokenizer: Any, stops: Sequence[int]) -> ParityReport:
+def _check_parity(converted: Path, loaded: LoadedChat, prompts: Sequence[Sequence[int]]) -> ParityReport:
     """Opens the converted model as it will serve and compares it with the one it was made from."""
     from models.engines.openvino import OpenVinoEngine
 
-    options = GenerationOptions(max_new_tokens=ANSWER_TOKENS, stop_token_ids=tuple(stops))
+    options = GenerationOptions(max_new_tokens=ANSWER_TOKENS, stop_token_ids=loaded.stop_token_ids)
     with closing(OpenVinoEngine(converted, cache_bytes=_TRIAL_CACHE_BYTES)) as engine:
         return check_parity(
-            torch_logits(model),
+            torch_logits(loaded.model),
             engine.logits,
             lambda prompt: list(engine.stream(prompt, options, threading.Event())),
-            probe_prompts(tokenizer),
+            prompts,
         )
 
 

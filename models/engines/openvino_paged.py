@@ -9,16 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.device import cpu_flags, usable_cores
+from models.engines.openvino_graph import WANTED, join_triples, keep_wanted_rows
+from models.engines.openvino_lora import LoraLayer, add_lora
 from models.errors import ModelError
-
-if TYPE_CHECKING:
-    from models.engines.openvino_lora import LoraLayer
 
 BLOCK_TOKENS = 32  # what the CPU plugin's attention kernel takes
 IR_FILE = "openvino_model.xml"
@@ -105,37 +104,24 @@ class PagedModel:
             "block_indices_begins": np.concatenate([[0], np.cumsum([len(blocks) for blocks in used])]).astype(np.int32),
             "max_context_len": np.array(max(row.past + len(row.ids) for row in rows), np.int32),
             # something must be computed even when no row wants anything yet
-            "wanted_positions": np.concatenate(wanted) if any(map(len, wanted)) else np.zeros(1, np.int64),
+            WANTED: np.concatenate(wanted) if any(map(len, wanted)) else np.zeros(1, np.int64),
         }
         known = {name: value for name, value in feeds.items() if name in self._inputs}
         results = self._request.infer(known, share_inputs=True, share_outputs=True)
-        logits: npt.NDArray[np.float32] = results[0].reshape(len(feeds["wanted_positions"]), -1)
+        logits: npt.NDArray[np.float32] = results[0].reshape(len(feeds[WANTED]), -1)
         return logits
 
     def _prepared(self, path: Path, lora: Mapping[str, LoraLayer]) -> Any:
-        from models.engines.openvino_lora import add_lora
-
         passes = import_module("openvino._offline_transformations")
 
         self._core = self._ov.Core()
         model = self._core.read_model(str(path))
         add_lora(model, lora)
+        join_triples(model)
         passes.paged_attention_transformation(model)
-        self._keep_wanted_rows(model)
+        if not keep_wanted_rows(model):
+            raise EngineUnavailable("the program's logits do not come from a matrix product")
         return model
-
-    def _keep_wanted_rows(self, model: Any) -> None:
-        """Computes the vocabulary's logits of the wanted tokens only: they are a quarter of a long prompt's work."""
-        head = model.output("logits").get_node().input_value(0).get_node()
-        if head.get_type_name() != "MatMul":
-            raise EngineUnavailable(f"the model's logits come from {head.get_type_name()} and a MatMul was expected")
-        ops = self._ov.opset13
-        wanted = ops.parameter([-1], np.int64, name="wanted_positions")
-        wanted.output(0).set_names({"wanted_positions"})
-        axis = ops.constant(np.array(0, np.int64))
-        head.input(0).replace_source_output(ops.gather(head.input_value(0), wanted, axis).output(0))
-        model.add_parameters([wanted])
-        model.validate_nodes_and_infer_types()
 
     def _properties(self, threads: int | None, precision: str | None) -> dict[str, Any]:
         properties: dict[str, Any] = {

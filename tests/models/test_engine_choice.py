@@ -73,6 +73,22 @@ def test_one_conversion_is_begun_and_none_once_it_is_ready(
     assert began == ["tiny"]
 
 
+def test_k15_a_conversion_ends_with_the_process_that_began_it(
+    chosen: EngineChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+
+    class Running:
+        def stop(self) -> None:
+            stopped.append("stopped")
+
+    monkeypatch.setattr(openvino_convert, "convert_in_background", lambda *_, name: Running())
+    chosen.begin_conversion()
+    chosen.stop_conversion()
+    chosen.stop_conversion()
+    assert stopped == ["stopped"]
+
+
 def test_a_conversion_that_cannot_be_opened_leaves_torch_serving(
     chosen: EngineChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

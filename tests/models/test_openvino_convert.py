@@ -142,10 +142,10 @@ def test_a_users_own_folder_is_not_written_to(home: Path, tmp_path: Path) -> Non
 def test_a_model_that_behaves_otherwise_is_refused_and_not_tried_again(
     source: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoiled(model: Any, *, name: str) -> Any:
+    def spoiled(model: Any, texts: Any, *, name: str) -> Any:
         with torch.no_grad():
             model.lm_head.weight.mul_(-1)
-        program = export(model, name=name)
+        program = export(model, texts, name=name)
         with torch.no_grad():
             model.lm_head.weight.mul_(-1)
         return program
