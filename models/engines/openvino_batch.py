@@ -18,10 +18,11 @@ import numpy.typing as npt
 from models.engines.base import GenerationOptions
 from models.engines.openvino_cache import BlockPool
 from models.engines.openvino_paged import BLOCK_TOKENS, PagedModel, Row
-from models.engines.sampling import Picker, PromptLookup
+from models.engines.sampling import MOST_GUESSES, Picker, PromptLookup
 from models.errors import PromptTooLong
 
-_PIECE_TOKENS = 512  # of prompts, in one step; a Stop, or another user's token, waits for no more
+_LARGEST_PIECE, _SMALLEST_PIECE = 1024, 128  # tokens of prompts in one step
+_PIECE_WORK = 160 * 1024**2 * 1024  # weight bytes times tokens: about a quarter of a second on two cores with AMX
 _GUESSERS = 2  # with more answers at once the hardware is busy, and checking guesses costs what it saves
 END = object()
 
@@ -57,6 +58,9 @@ class Batcher:
         self._model = model
         self._pool = BlockPool(model.blocks, BLOCK_TOKENS)
         self._most = most_at_once
+        # a Stop, and other users' next tokens, wait for one piece of a prompt at most
+        piece = min(_LARGEST_PIECE, max(_SMALLEST_PIECE, _PIECE_WORK // model.weight_bytes))
+        self._piece_tokens = piece // BLOCK_TOKENS * BLOCK_TOKENS
         self._inbox: queue.SimpleQueue[Request | Callable[[], None] | None] = queue.SimpleQueue()
         # these two belong to the thread alone
         self._waiting: deque[Request] = deque()
@@ -160,6 +164,9 @@ class Batcher:
     def _grow(self) -> None:
         """Sees that each answer has room for its next token; the youngest waits again where there is none."""
         for request in list(self._active):
+            if request.lookup is not None:  # guesses want room, too, but can do without
+                wanted = self._pool.blocks_for(len(request.ids) + 1 + MOST_GUESSES) - len(request.blocks)
+                request.blocks += self._pool.take(max(0, wanted))
             while request in self._active and self._pool.blocks_for(len(request.ids) + 1) > len(request.blocks):
                 if taken := self._pool.take(1):
                     request.blocks += taken
@@ -177,7 +184,7 @@ class Batcher:
 
     def _rows(self) -> list[tuple[Request, Row, list[int]]]:
         rows = []
-        room = _PIECE_TOKENS
+        room = self._piece_tokens
         for request in self._active:
             missing = len(request.ids) - request.cached
             guessed: list[int] = []

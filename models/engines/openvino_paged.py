@@ -52,7 +52,12 @@ class Row:
 
 
 class PagedModel:
-    """One compiled model and its cache of `blocks` blocks; one `run` at a time."""
+    """One compiled model and its cache; one `run` at a time.
+
+    Attributes:
+        blocks: Blocks of the cache, each of BLOCK_TOKENS tokens.
+        weight_bytes: Size of the weights.
+    """
 
     def __init__(
         self,
@@ -84,6 +89,7 @@ class PagedModel:
             raise EngineUnavailable(" ".join(str(error).split())[-300:]) from error
         self._inputs = {port.get_any_name() for port in compiled.inputs}
         self._request = compiled.create_infer_request()
+        self.weight_bytes = (folder / IR_FILE).with_suffix(".bin").stat().st_size
         self.blocks = self._allocate(compiled, cache_bytes)
 
     def run(self, rows: Sequence[Row]) -> npt.NDArray[np.float32]:

@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 from models.engines.base import GenerationOptions
 
-_NGRAMS = (3, 2)
-_FEWEST, _FIRST, _MOST = 2, 8, 16
+# Checking 2 ids costs nearly as much as checking 16, and twice as much as computing one: guesses are long, or not made.
+_FEWEST, MOST_GUESSES = 8, 16
+_LEAST_SAME, _MOST_SAME = 2, 24  # ids before the guess that have to be the same; more are not counted
+_LARGEST_NEED = 8
+_MOST_PLACES = 32
 
 
 class Picker:
@@ -45,40 +48,44 @@ class Picker:
 
 
 class PromptLookup:
-    """Guesses the next ids where the text last went on from the same two or three ids.
+    """Guesses the next ids where most of the text before is the same as at its end, the latest of equal places.
 
-    Guesses get longer while they come true and shorter when they do not.
+    Guesses that come true get longer; after one that is all wrong, more of the text has to be the same for the next.
     """
 
     def __init__(self, ids: Sequence[int]) -> None:
-        self._ends: dict[tuple[int, ...], int] = {}  # n-gram -> where the text goes on after its latest occurrence
+        self._places: dict[tuple[int, ...], list[int]] = {}  # two ids -> where the text goes on after them
         self._indexed = 0
-        self._length = _FIRST
+        self._length = _FEWEST
+        self._need = _LEAST_SAME
         self._index(ids)
 
     def guess(self, ids: Sequence[int], most: int) -> list[int]:
-        """At most `most` ids that may follow `ids`; [] where nothing is like it."""
+        """At most `most` ids that may follow `ids`; [] where nothing before is enough like its end."""
         self._index(ids)
-        for size in _NGRAMS:
-            end = self._ends.get(tuple(ids[-size:]))
-            if end is not None:
-                return list(ids[end : end + min(self._length, most)])
-        return []
+        places = self._places.get(tuple(ids[-_LEAST_SAME:]), [])[-_MOST_PLACES:]
+        same, place = max(((_same_before(ids, place), place) for place in places), default=(0, 0))
+        return list(ids[place : place + min(self._length, most)]) if same >= self._need else []
 
     def learn(self, guessed: int, right: int) -> None:
         """Takes note of how many of the guessed ids were right."""
-        if right == guessed:
-            self._length = min(_MOST, self._length * 2)
-        elif right < guessed // 2:
-            self._length = max(_FEWEST, self._length // 2)
+        self._length = min(MOST_GUESSES, self._length * 2) if right == guessed else _FEWEST
+        if right == 0:
+            self._need = min(_LARGEST_NEED, self._need + 2)
+        elif right >= guessed // 2:
+            self._need = _LEAST_SAME
 
     def _index(self, ids: Sequence[int]) -> None:
         # what ends with the last id is left for later: nothing follows it yet
-        for end in range(self._indexed + 1, len(ids)):
-            for size in _NGRAMS:
-                if end >= size:
-                    self._ends[tuple(ids[end - size : end])] = end
+        for place in range(max(self._indexed + 1, _LEAST_SAME), len(ids)):
+            self._places.setdefault(tuple(ids[place - _LEAST_SAME : place]), []).append(place)
         self._indexed = max(self._indexed, len(ids) - 1)
+
+
+def _same_before(ids: Sequence[int], place: int) -> int:
+    """How many ids before `place` are those at the end of `ids`."""
+    most = min(place, _MOST_SAME)
+    return next((back for back in range(most) if ids[place - 1 - back] != ids[-1 - back]), most)
 
 
 def _processed(processor: Any, logits: npt.NDArray[np.float32], ids: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import random
 import statistics
 import sys
 import threading
@@ -29,9 +30,12 @@ from models.loading import load_chat
 from models.prepare import folder_of, wheel_file
 
 PROMPT_TOKENS, NEW_TOKENS, DECODE_TOKENS = 1010, 60, 150
-TEXT = Path(__file__).parents[2] / "LICENSE"
-COPY = "Repeat the text above word for word from its first line on."
-ASK = "What does the text above allow, and what does it ask in return?"
+TASK = "What does the text above say? Repeat it word for word."
+TOWN = (
+    "{name} is a town of {people} people on the river {river}. Its harbour was built in {year} by the engineer "
+    "{person} and holds {boats} boats. The town is known for its {goods}, which are sold at the market every {day}. "
+    "In {later} a fire destroyed the {house}, and it was rebuilt in {stuff}.\n\n"
+)
 
 
 @dataclass
@@ -45,31 +49,55 @@ class Timed:
 
 
 class Prompts:
-    """Prompts of exactly PROMPT_TOKENS ids; each has a beginning of its own, so no cache knows it."""
+    """Prompts of exactly PROMPT_TOKENS ids about invented towns; each has a beginning that no cache knows."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._text = tokenizer.encode(TEXT.read_text(encoding="utf-8"))
+        self.tokenizer = tokenizer
         self._made = 0
 
-    def __call__(self, task: str) -> list[int]:
+    def question(self) -> list[int]:
+        """A question about a text."""
+        return self._about_text(begun=0)
+
+    def copy(self) -> list[int]:
+        """The same, with the first words of the text as the beginning of the answer, which so becomes a copy of it."""
+        return self._about_text(begun=16)
+
+    def _about_text(self, begun: int) -> list[int]:
         self._made += 1
-        room = PROMPT_TOKENS
-        while True:
-            passage = self._tokenizer.decode(self._text[:room])
-            content = f"Copy {self._made} of a licence.\n\n{passage}\n\n{task}"
-            message = [{"role": "user", "content": content}]
-            ids = list(self._tokenizer.apply_chat_template(message, add_generation_prompt=True)["input_ids"])
-            if len(ids) <= PROMPT_TOKENS:
-                # the closing turns stay as they are; the few missing ids go in front of them
-                return [*ids[:-20], *([ids[20]] * (PROMPT_TOKENS - len(ids))), *ids[-20:]]
-            room -= max(1, len(ids) - PROMPT_TOKENS)
+        mark = "\uffff"
+        form = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": f"{mark}\n\n{TASK}"}], add_generation_prompt=True, tokenize=False
+        )
+        before, after = (self.tokenizer.encode(part, add_special_tokens=False) for part in form.split(mark))
+        text = self.tokenizer.encode("".join(town(self._made * 100 + number) for number in range(20)))
+        room = PROMPT_TOKENS - len(before) - len(after) - begun
+        return [*before, *text[:room], *after, *text[:begun]]
 
     def short(self) -> list[int]:
         """A prompt of a line."""
         self._made += 1
         message = [{"role": "user", "content": f"Write story number {self._made} about a lighthouse keeper."}]
-        return list(self._tokenizer.apply_chat_template(message, add_generation_prompt=True)["input_ids"])
+        return list(self.tokenizer.apply_chat_template(message, add_generation_prompt=True)["input_ids"])
+
+
+def town(seed: int) -> str:
+    """A paragraph of invented facts."""
+    draw = random.Random(seed)
+    start, end = draw.choice(("Nor", "Wes", "Hal", "Bren", "Kil", "Mar")), draw.choice(("ford", "wick", "ham", "burg"))
+    return TOWN.format(
+        name=start + end,
+        people=f"{draw.randrange(2, 90)},{draw.randrange(100, 1000)}",
+        river=draw.choice(("Alde", "Tarn", "Esk", "Lowe", "Wenn")),
+        year=draw.randrange(1650, 1850),
+        person=draw.choice(("Anna Weir", "John Marsh", "Ida Stone", "Paul Reed")),
+        boats=draw.randrange(20, 400),
+        goods=draw.choice(("baskets", "cheeses", "clocks", "pears", "woollen hats")),
+        day=draw.choice(("Monday", "Wednesday", "Friday", "Saturday")),
+        later=draw.randrange(1851, 1960),
+        house=draw.choice(("town hall", "old mill", "library", "theatre")),
+        stuff=draw.choice(("brick", "stone", "oak", "iron and glass")),
+    )
 
 
 def timed(pieces: Callable[[], Iterator[Any]]) -> Timed:
@@ -116,8 +144,8 @@ def peer_pipeline(folder: Path, prompts: Prompts, runs: int) -> None:
     peer = HuggingFacePipeline.from_model_id(
         str(folder), task="text-generation", pipeline_kwargs=exactly, model_kwargs={"dtype": "float32"}
     )
-    decode = prompts._tokenizer.decode
-    texts = [decode(prompts(ASK)) for _ in range(runs + 1)]
+    decode = prompts.tokenizer.decode
+    texts = [decode(prompts.question()) for _ in range(runs + 1)]
     whole = [timed(lambda text=text: iter([peer.invoke(text)])) for text in texts][1:]
     show("HuggingFacePipeline, fp32 (whole answer)", whole)
 
@@ -141,25 +169,25 @@ def peer_llama(prompts: Prompts, runs: int) -> None:
             if count == NEW_TOKENS:
                 return
 
-    made = [prompts(ASK) for _ in range(runs + 1)]
+    made = [prompts.question() for _ in range(runs + 1)]
     show("llama.cpp Q4_1", [timed(lambda ids=ids: pieces(ids)) for ids in made][1:])
 
 
 def our_engine(name: str, engine: Engine, prompts: Prompts, runs: int) -> None:
     """One of our engines: the question, a copy-like one with prompt lookup, a short prompt."""
-    show(f"{name}: RAG question", answers(engine, lambda: prompts(ASK), NEW_TOKENS, runs))
-    copies = answers(engine, lambda: prompts(COPY), NEW_TOKENS, runs, prompt_lookup=True)
+    show(f"{name}: RAG question", answers(engine, prompts.question, NEW_TOKENS, runs))
+    copies = answers(engine, prompts.copy, NEW_TOKENS, runs, prompt_lookup=True)
     show(f"{name}: copy-like, prompt lookup", copies)
     show(f"{name}: short prompt", answers(engine, prompts.short, DECODE_TOKENS, runs))
 
 
 def seen_before(engine: Engine, prompts: Prompts, runs: int) -> None:
     """The same passage again with another question behind it, and the same copy-like question again."""
-    base = prompts(ASK)
+    base = prompts.question()
     ends = [[*base[:-40], *([600 + run] * 30), *base[-10:]] for run in range(runs + 1)]
     supply = iter([base, *ends])
     show("openvino: passage seen, another question", answers(engine, lambda: next(supply), NEW_TOKENS, runs))
-    copy = prompts(COPY)
+    copy = prompts.copy()
     show(
         "openvino: copy-like seen, prompt lookup",
         answers(engine, lambda: copy, NEW_TOKENS, runs, prompt_lookup=True),

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,33 @@ def test_a_second_one_waits_for_the_first(done: Path, home: Path) -> None:
         assert not ended.wait(0.3)
     thread.join(20)
     assert ended.is_set()
+
+
+@pytest.mark.real_model
+@pytest.mark.timeout(600)
+def test_the_embedded_chat_model_converts_and_answers_as_torch_does(embedded_home: Path) -> None:
+    from contextlib import closing
+
+    from models.catalog import find
+    from models.engines.base import GenerationOptions
+    from models.engines.openvino import OpenVinoEngine
+    from models.engines.parity import probe_prompts
+    from models.loading import load_chat
+    from models.prepare import folder_of
+
+    entry = find(None, "chat")
+    folder = folder_of(entry, embedded_home)
+    target = convert(folder, embedded_home, name=entry.name)
+    report = json.loads((target / "parity.json").read_text())
+    assert report["spread"] < 0.15
+    assert report["answers_agreement"] > 0.9
+    loaded = load_chat(folder, name=entry.name, chat_template=entry.chat_template)
+    options = GenerationOptions(max_new_tokens=24, stop_token_ids=loaded.stop_token_ids)
+    plain, guessed = [], []
+    with closing(OpenVinoEngine(target, precision="careful")) as engine:
+        for prompt in probe_prompts(loaded.tokenizer):
+            plain.append(list(engine.stream(prompt, options, threading.Event())))
+            ahead = replace(options, prompt_lookup=True)
+            guessed.append(list(engine.stream(prompt, ahead, threading.Event())))
+            assert loaded.tokenizer.decode(plain[-1]).strip()
+    assert sum(a == b for a, b in zip(plain, guessed, strict=True)) >= len(plain) - 1

@@ -65,14 +65,17 @@ def test_greedy_takes_the_likeliest_allowed_token() -> None:
 
 
 def brute_force_guess(ids: list[int], length: int) -> list[int]:
-    for size in (3, 2):
-        for end in range(len(ids) - 1, size - 1, -1):
-            if ids[end - size : end] == ids[-size:]:
-                return ids[end : end + length]
-    return []
+    """The place with the longest same text before it, the latest of equals; at least two ids have to be the same."""
+    best = (1, 0)
+    for place in range(2, len(ids)):
+        same = 0
+        while same < min(place, 24) and ids[place - 1 - same] == ids[-1 - same]:
+            same += 1
+        best = max(best, (same, place))
+    return ids[best[1] : best[1] + length] if best[0] >= 2 else []
 
 
-def test_guesses_go_on_where_the_text_last_went_on() -> None:
+def test_guesses_go_on_where_most_of_the_text_before_is_the_same() -> None:
     draw = random.Random(0)
     for _ in range(200):
         ids = [draw.randrange(5) for _ in range(draw.randrange(1, 40))]
@@ -82,18 +85,41 @@ def test_guesses_go_on_where_the_text_last_went_on() -> None:
             ids.append(draw.randrange(5))
 
 
+def test_of_two_alike_places_the_one_with_more_of_the_same_is_taken() -> None:
+    towns = [1, 50, 8, 9, 100, 101, 2, 60, 8, 9, 200, 201]
+    assert PromptLookup([*towns, 50, 8, 9]).guess([*towns, 50, 8, 9], 2) == [100, 101]
+    assert PromptLookup([*towns, 60, 8, 9]).guess([*towns, 60, 8, 9], 2) == [200, 201]
+    assert PromptLookup([*towns, 70, 8, 9]).guess([*towns, 70, 8, 9], 2) == [200, 201]
+
+
 def test_guesses_never_exceed_the_room() -> None:
     lookup = PromptLookup([1, 2, 3, 4, 5, 6, 1, 2, 3])
     assert lookup.guess([1, 2, 3, 4, 5, 6, 1, 2, 3], 2) == [4, 5]
     assert lookup.guess([1, 2, 3, 4, 5, 6, 1, 2, 3], 0) == []
 
 
-def test_guesses_get_longer_when_right_and_shorter_when_wrong() -> None:
+def test_guesses_get_longer_when_right_and_short_again_when_wrong() -> None:
     ids = [*range(50), 0, 1, 2]
     lookup = PromptLookup(ids)
-    assert len(lookup.guess(ids, 100)) == 8
+    assert lookup.guess(ids, 100) == list(range(3, 11))
     lookup.learn(8, 8)
-    assert len(lookup.guess(ids, 100)) == 16
-    for _ in range(5):
-        lookup.learn(8, 0)
-    assert len(lookup.guess(ids, 100)) == 2
+    assert lookup.guess(ids, 100) == list(range(3, 19))
+    lookup.learn(16, 3)
+    assert lookup.guess(ids, 100) == list(range(3, 11))
+
+
+def test_after_wrong_guesses_more_has_to_be_the_same() -> None:
+    alike = {length: [*range(50), 99, *range(20, 20 + length)] for length in (2, 3, 5, 8)}
+    lookups = {length: PromptLookup(ids) for length, ids in alike.items()}
+
+    def guessing() -> set[int]:
+        return {length for length, ids in alike.items() if lookups[length].guess(ids, 100)}
+
+    assert guessing() == {2, 3, 5, 8}
+    for expected in ({5, 8}, {8}, {8}, {8}):
+        for lookup in lookups.values():
+            lookup.learn(8, 0)
+        assert guessing() == expected
+    for lookup in lookups.values():
+        lookup.learn(8, 5)
+    assert guessing() == {2, 3, 5, 8}
