@@ -66,7 +66,10 @@ def answer_seconds(home: Path, passages: list[str], engine_name: str) -> tuple[i
     model = open_chat_model(home=home)
     loaded = model.load()
     engine = engine_choice(loaded.engine, loaded.folder, home, model.model, "cpu").engine(engine_name)
-    options = GenerationOptions(max_new_tokens=64)  # without stop ids, so that the answer has its 64 tokens
+    # A token that never comes stands for the end, so that every answer has its 64 tokens.
+    options = GenerationOptions(
+        max_new_tokens=64, stop_token_ids=(loaded.tokenizer.convert_tokens_to_ids("<file_sep>"),)
+    )
     firsts, totals, prompt = [], [], []
     for run in range(4):
         # Another beginning each time, so that no engine has seen it before.
