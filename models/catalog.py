@@ -1,4 +1,4 @@
-"""Which models there are and where each comes from: the embedded ones, hub ids and local folders.
+"""Which models there are and where each comes from: embedded, on the hub, in a folder or GGUF file, on another machine.
 
 A name becomes an `Entry`; nothing is loaded or downloaded here.
 """
@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from models.endpoint import Endpoint, parse_endpoint
 from models.errors import ModelNotFound, WrongRole
 
-Kind = Literal["embedded", "hub", "folder"]
+Kind = Literal["embedded", "hub", "folder", "gguf", "adapter", "remote"]
 Role = Literal["chat", "embed"]
+
+GGUF = ".gguf"
+ADAPTER_CONFIG = "adapter_config.json"
 
 _HUB_ID = re.compile(r"^(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?$")
 
@@ -41,8 +45,8 @@ class Entry:
     """One model: its name, what it is for and where its files come from.
 
     `tool_call_bias` is added to the logit that begins a tool call where the model may choose (training/LOG.md).
-    `source` is a wheel's name, a hub id or a folder's absolute path; `context_tokens` is None where only the model's
-    own files can say.
+    `source` is a wheel's name, a hub id, the absolute path of a folder or GGUF file, or a remote model's address, which
+    `endpoint` has in parts; `context_tokens` is None where only the model's own files can say.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Entry:
     languages: tuple[str, ...] = ()
     chat_template: str | None = None
     wheel: WheelSource | None = None
+    endpoint: Endpoint | None = None
     tool_call_bias: float = 0.0
 
     @property
@@ -108,12 +113,14 @@ DEFAULTS: dict[Role, Entry] = {"chat": SMOLLM2, "embed": MINILM}
 def find(name: str | None, role: Role | None) -> Entry:
     """The entry for `name` in `role` (None: whatever it serves); no name gives the role's embedded default.
 
-    A name is an embedded model's, `org/name[@revision]` on the hub, or a local folder (a path, or a folder that is
-    there).
+    A name is an embedded model's, `org/name[@revision]` on the hub, a local folder (a path, or a folder that is there)
+    of a model or of an adapter, a `.gguf` file, or a model on another machine: `http(s)://host:port/v1#name` or
+    `hf-endpoint:` with a URL or `org/name`.
 
     Raises:
-        ModelNotFound: no such name or folder, with the nearest known names.
+        ModelNotFound: no such name, folder or file, with the nearest known names.
         WrongRole: the name is known for another role.
+        BadEndpoint: the address of a remote model is not whole or not safe.
     """
     if not name:
         return DEFAULTS[role or "chat"]
@@ -122,11 +129,16 @@ def find(name: str | None, role: Role | None) -> Entry:
             if role and entry.role != role:
                 raise WrongRole(entry.name, wanted=role, serves=str(entry.role), default=DEFAULTS[role].name)
             return entry
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return Entry(name=name, kind="folder", source=str(folder.absolute()), role=role)
+    if endpoint := parse_endpoint(name):
+        return Entry(name=name, kind="remote", source=endpoint.address, role=role, endpoint=endpoint)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Entry(name=name, kind=_folder_kind(path), source=str(path.absolute()), role=role)
+    if path.suffix.lower() == GGUF and path.is_file():
+        return _gguf(name, path, role)
     if _looks_like_path(name):
-        raise ModelNotFound(name, hint=f"There is no model folder {folder.absolute()}: check the path.")
+        kind = "file" if path.suffix.lower() == GGUF else "folder"
+        raise ModelNotFound(name, hint=f"There is no model {kind} {path.absolute()}: check the path.")
     match = _HUB_ID.match(name)
     if match:
         return Entry(name=match["id"], kind="hub", source=match["id"], role=role, revision=match["revision"])
@@ -139,6 +151,18 @@ def nearest(name: str, role: Role | None) -> list[str]:
     return difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4) or names
 
 
+def _folder_kind(folder: Path) -> Kind:
+    return "adapter" if (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file() else "folder"
+
+
+def _gguf(name: str, path: Path, role: Role | None) -> Entry:
+    if role == "embed":
+        raise WrongRole(name, wanted=role, serves="chat", default=DEFAULTS[role].name)
+    return Entry(name=name, kind="gguf", source=str(path.absolute()), role="chat")
+
+
 def _looks_like_path(name: str) -> bool:
+    if name.lower().endswith(GGUF):
+        return True
     before_revision = name.partition("@")[0]
     return name.startswith((".", "~", "/", os.sep)) or before_revision.count("/") > 1 or "\\" in name
