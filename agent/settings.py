@@ -53,6 +53,10 @@ class Settings:
     features_model: str = _setting("", "the encoder for token features; else the embedded one")
     rerank_model: str = _setting("", "a cross-encoder for ranking; else the embedding model serves")
     table_answer_model: str = _setting("", "the model for questions about tables; none by default")
+    tasks: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}),
+        metadata={"help": "the models of the tasks that `hearth task list` shows, as task = name", "check": None},
+    )
     collection: str = _setting("default", "the collection that files go into and questions search")
     top_k: int = _setting(4, "passages shown to the model", _positive, "a whole number above 0")
     relevance_floor: float = _setting(
@@ -90,13 +94,19 @@ class Settings:
         return [
             {
                 "name": name,
-                "value": str(value) if isinstance(value := getattr(self, name), Path) else value,
+                "value": _plain(getattr(self, name)),
                 "origin": self.origins.get(name, "default"),
                 "environment": PREFIX + name.upper(),
                 "help": spec.metadata["help"],
             }
             for name, spec in _specs().items()
         ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _specs() -> dict[str, Any]:
@@ -154,6 +164,8 @@ def _parse(name: str, raw: Any, origin: str) -> Any:
     specs = _specs()
     if name not in specs or name == "home":
         raise UnknownSetting(name, origin, difflib.get_close_matches(name, specs, n=2))
+    if name == "tasks":
+        return _parse_tasks(raw, origin)
     kind = type(specs[name].default)
     expected = specs[name].metadata["expected"] or {str: "text", int: "a whole number", float: "a number"}[kind]
     try:
@@ -164,3 +176,19 @@ def _parse(name: str, raw: Any, origin: str) -> Any:
     if type(value) is not kind or (check and not check(value)):
         raise BadSetting(name, raw, origin, expected)
     return value
+
+
+def _parse_tasks(raw: Any, origin: str) -> Mapping[str, str]:
+    """`[tasks]` of the file, or `task=model,task=model` of the environment."""
+    from models.pipelines.table import PIPELINE_TASKS
+
+    if isinstance(raw, str):
+        pairs = [pair.partition("=") for pair in raw.split(",") if pair.strip()]
+        raw = {task.strip(): model.strip() for task, _, model in pairs}
+    if not isinstance(raw, Mapping) or not all(isinstance(model, str) for model in raw.values()):
+        raise BadSetting("tasks", raw, origin, "a table of task = model name")
+    for task in raw:
+        if task not in PIPELINE_TASKS:
+            nearest = difflib.get_close_matches(task, PIPELINE_TASKS, n=2, cutoff=0.4)
+            raise UnknownSetting(f"tasks.{task}", origin, nearest)
+    return MappingProxyType({task: model for task, model in raw.items() if model})

@@ -129,6 +129,19 @@ class BrokenModel(ModelError):
         super().__init__(f"The model in {path} cannot be used: {reason}.")
 
 
+class MissingPackage(ModelError):
+    """The model needs a package that is not installed."""
+
+    code = "missing_package"
+
+    def __init__(self, what: str, package: str) -> None:
+        self.package = package
+        super().__init__(
+            f"{what} needs the package {package}, which is not installed: run `pip install {package}` in Hearth's "
+            "environment, in a build that fits its torch, or use another model."
+        )
+
+
 class DoesNotFit(ModelError):
     """The model needs more memory than is free; found before loading."""
 

@@ -16,6 +16,12 @@ from models.errors import BrokenModel, ModelNotFound, UnsafeModel
 
 _HEADER_LIMIT_BYTES = 100_000_000  # the format's own limit
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".msgpack", ".h5")
+_COMPANIONS = (
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+)
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 # keys with a leading underscore are set on the library's own objects; these words steer which code runs
@@ -64,7 +70,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         ModelNotFound: the folder or its config.json is missing.
-        UnsafeModel: `auto_map` or an internal setting anywhere in config.json or tokenizer_config.json.
+        UnsafeModel: `auto_map` anywhere in config.json or the tokenizer's and processors' files, or an internal setting
+            in config.json.
     """
     if not folder.is_dir():
         raise ModelNotFound(str(folder), hint=f"There is no model folder {folder}: check the path.")
@@ -75,7 +82,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     config = read_json(folder / "config.json")
     _refuse_code(folder, "config.json", config, private_too=True)
-    _refuse_code(folder, "tokenizer_config.json", read_json(folder / "tokenizer_config.json"), private_too=False)
+    for name in _COMPANIONS:
+        _refuse_code(folder, name, read_json(folder / name), private_too=False)
     return config
 
 

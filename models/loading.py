@@ -6,16 +6,17 @@ Loaded models are kept for the process; a second user of the same model waits fo
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.device import DeviceChoice, available_memory_bytes, choose_device
-from models.errors import BrokenModel, DoesNotFit, UnsafeModel
+from models.errors import BrokenModel, DoesNotFit, MissingPackage, UnsafeModel
 from models.files import Weights, cache_bytes_per_token, context_tokens, read_config, read_json, read_weights
 from models.manifest import read_manifest
 from models.templates import BY_NAME
@@ -76,6 +77,50 @@ def load_task(folder: Path, *, name: str, auto_class: str) -> LoadedTask:
     """
     loaded: LoadedTask = _kept(("task", folder, auto_class), lambda: _load_task(folder, name, auto_class))
     return loaded
+
+
+def load_part(folder: Path, *, name: str, model_class: str, fast: bool) -> Any:
+    """A model alone, as any transformers class, loaded once a process; its processors come from `load_processor`.
+
+    Args:
+        folder: The model's files.
+        name: How a message calls the model.
+        model_class: A model class or auto class of transformers.
+        fast: Use the machine's fast number format and count the attention cache; otherwise float32 and none, for models
+            that read pictures or sound once.
+
+    Raises:
+        ModelNotFound, UnsafeModel, BrokenModel, DoesNotFit: as for `load_chat`.
+        MissingPackage: the model is built on a package that is not installed.
+    """
+
+    def load() -> Any:
+        config, weights = read_config(folder), read_weights(folder)
+        choice = choose_device() if fast else replace(choose_device(), dtype="float32")
+        _settle(name, weights, config if fast else {}, choice)
+        return _load_model(folder, model_class, choice)
+
+    return _kept(("part", folder, model_class), load)
+
+
+def load_processor(folder: Path, processor_class: str) -> Any:
+    """What prepares a model's inputs, as the named auto class (`AutoImageProcessor` ...), loaded once a process.
+
+    Raises:
+        ModelNotFound, UnsafeModel, BrokenModel: its files are missing, unsafe or broken.
+        MissingPackage: it is built on a package that is not installed.
+    """
+
+    def load() -> Any:
+        import transformers
+
+        read_config(folder)
+        with _quiet(), _as_broken(folder):
+            return getattr(transformers, processor_class).from_pretrained(
+                str(folder), trust_remote_code=False, local_files_only=True
+            )
+
+    return _kept(("processor", folder, processor_class), load)
 
 
 def load_tokenizer(folder: Path, *, chat_template: str | None = None) -> Any:
@@ -274,10 +319,12 @@ def encoder_folder(folder: Path) -> Path:
     return folder / facts[0][1] if facts else folder
 
 
-def _settle(name: str, weights: Weights, config: dict[str, Any]) -> DeviceChoice:
+def _settle(
+    name: str, weights: Weights, config: dict[str, Any], choice: DeviceChoice | None = None
+) -> DeviceChoice:
     import torch
 
-    choice = choose_device()
+    choice = choice or choose_device()
     preflight(name, weights, config, choice)
     if torch.get_num_threads() != choice.threads:
         torch.set_num_threads(choice.threads)
@@ -319,6 +366,9 @@ def _as_broken(folder: Path) -> Iterator[None]:
 
     try:
         yield
+    except ImportError as error:
+        needed = re.search(r"requires the (\w+) library", str(error))
+        raise MissingPackage(f"The model in {folder}", needed[1].lower() if needed else error.name or "?") from error
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BrokenModel(folder, f"loading failed with {type(error).__name__}: {reason}") from error
