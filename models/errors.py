@@ -129,6 +129,17 @@ class BrokenModel(ModelError):
         super().__init__(f"The model in {path} cannot be used: {reason}.")
 
 
+class UnsupportedModel(ModelError):
+    """A sound model of a kind that cannot be run here."""
+
+    code = "unsupported_model"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"The model in {path} cannot be run here: {reason}.")
+
+
 class MissingPackage(ModelError):
     """The model needs a package that is not installed."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -152,23 +152,27 @@ def convert_gguf(
     """Writes a GGUF file's model and tokenizer into `target` as bfloat16 safetensors; `on_fraction` is told 0 to 1.
 
     Raises:
-        BrokenModel: the converted weights hold NaN or infinity.
+        BrokenModel: the file cannot be read, lacks weights, or holds NaN or infinity.
     """
     import torch
     import transformers
 
-    with _quiet(), _gguf_progress(on_fraction):
+    with _quiet(), _gguf_progress(on_fraction), _as_broken(gguf):
         # without dequantize=True the model counts as quantised and can neither be saved nor trained
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),
             gguf_file=gguf.name,
             dtype=torch.bfloat16,
             quantization_config=transformers.GgufConfig(dequantize=True),
+            output_loading_info=True,
         )
-        _refuse_nan(gguf.parent, model)
+        model, report = loaded
+        _refuse_missing(gguf, report["missing_keys"])
+        _refuse_nan(gguf, model)
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        if chat_template:
-            tokenizer.chat_template = BY_NAME[chat_template]
+    if chat_template:
+        tokenizer.chat_template = BY_NAME[chat_template]
+    with _quiet():
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
 
@@ -238,13 +242,16 @@ def _load_model(folder: Path, auto_class: str, choice: DeviceChoice) -> Any:
             output_loading_info=True,
         )
     # transformers fills absent weights with random numbers and only warns; a pooler is read by no task without a head
-    missing = sorted(
-        key for key in report["missing_keys"] if auto_class != "AutoModel" or not key.startswith("pooler.")
-    )
-    if missing:
-        raise BrokenModel(folder, f"{len(missing)} of the model's weights are not in it, first {missing[0]}")
+    missing = [key for key in report["missing_keys"] if auto_class != "AutoModel" or not key.startswith("pooler.")]
+    _refuse_missing(folder, missing)
     _check_numbers(folder, model)
     return model.to(choice.device).eval()
+
+
+def _refuse_missing(path: Path, keys: Iterable[str]) -> None:
+    missing = sorted(keys)
+    if missing:
+        raise BrokenModel(path, f"{len(missing)} of the model's weights are not in it, first {missing[0]}")
 
 
 def _stops(model: Any, tokenizer: Any) -> tuple[int, ...]:
@@ -319,9 +326,7 @@ def encoder_folder(folder: Path) -> Path:
     return folder / facts[0][1] if facts else folder
 
 
-def _settle(
-    name: str, weights: Weights, config: dict[str, Any], choice: DeviceChoice | None = None
-) -> DeviceChoice:
+def _settle(name: str, weights: Weights, config: dict[str, Any], choice: DeviceChoice | None = None) -> DeviceChoice:
     import torch
 
     choice = choice or choose_device()

