@@ -189,6 +189,19 @@ class NewerSchema(LibraryError):
         )
 
 
+class OlderSchema(LibraryError):
+    """The library was written by an earlier Hearth; it is brought up to date as soon as it may be written."""
+
+    code = "older_library"
+
+    def __init__(self, library: str, found: int) -> None:
+        self.found = found
+        super().__init__(
+            library,
+            f"The library has the earlier format {found} and is read-only here; open it once where it may be written.",
+        )
+
+
 class IndexModelMismatch(LibraryError):
     """The vectors were made by another embedding model, so no distance to them means anything."""
 
@@ -199,7 +212,7 @@ class IndexModelMismatch(LibraryError):
         super().__init__(
             library,
             f"The library was indexed with the embedding model {stored}, but {offered} is configured now; "
-            "configure the first one again, or re-embed the library.",
+            "configure the first one again, or run `hearth reembed`.",
         )
 
 

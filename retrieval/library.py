@@ -112,8 +112,7 @@ class Library:
         """
         found = [record for wanted in documents for record in self.find(wanted, collection)]
         with self._store.writing() as writer:
-            for document_id in dict.fromkeys(record.document_id for record in found):
-                writer.remove(document_id)
+            writer.remove(dict.fromkeys(record.document_id for record in found))
         self._engine.warm()
         return found
 

@@ -5,7 +5,7 @@ Plain frozen data with nothing heavy imported, so every screen can hold them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -19,10 +19,11 @@ PRIVATE_PREFIX = "thread:"
 
 @dataclass(frozen=True)
 class TextDocument:
-    """A text that is no file: a row of a data set, a message."""
+    """A text that is no file: a row of a data set, a message; `metadata` is kept with it and can be searched by."""
 
     name: str
     text: str
+    metadata: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class DocumentRecord:
 
     `status` is "ready", or the code of the reason why the document holds no text ("no_text", "encrypted", ...), with
     the sentence in `message`. `path` is the original file, None for a text that was no file; `pages` is None where
-    the format has none; `added` is UTC, ISO 8601.
+    the format has none; `added` is UTC, ISO 8601; `metadata` is what the person gave with the document.
     """
 
     document: str
@@ -45,6 +46,7 @@ class DocumentRecord:
     added: str
     status: str = "ready"
     message: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The record as `hearth documents list --json` prints it."""

@@ -13,21 +13,24 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from retrieval.errors import Damaged, DiskFull, Locked, NewerSchema, NotFound, ReadOnly, StorageError
+from retrieval.errors import Damaged, DiskFull, Locked, NewerSchema, NotFound, OlderSchema, ReadOnly, StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x48525448
 """Reads "HRTH" in the file's header."""
 FILE_NAME = "library.sqlite"
 BUSY_SECONDS = 15.0
 
-# A row of `commits` is one transaction. Caches name the last one they hold (generation and token) and fetch what came
-# after it: documents with a later generation, minus the chunk ranges that later commits removed.
-_TABLES = """
+# A row of `commits` is one change of one document, several of which may be made in one transaction. Caches name the
+# last one they hold (generation and token) and fetch what came after it: documents with a later generation, minus the
+# chunk ranges that later commits removed. As nothing is removed without a commit, every id ever given out is accounted
+# for. `new_vectors` holds what a re-embedding has made so far; digests are explained in digests.py.
+TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE commits(
     generation INTEGER PRIMARY KEY AUTOINCREMENT,
     token TEXT NOT NULL DEFAULT (lower(hex(randomblob(8)))),
+    removed_document INTEGER,
     removed_first INTEGER,
     removed_last INTEGER
 );
@@ -49,6 +52,8 @@ CREATE TABLE documents(
     last_chunk INTEGER,
     added TEXT NOT NULL,
     generation INTEGER NOT NULL REFERENCES commits,
+    metadata TEXT NOT NULL,
+    digest BLOB NOT NULL,
     UNIQUE(collection, source)
 );
 CREATE UNIQUE INDEX one_copy ON documents(collection, sha256) WHERE status = 'ready';
@@ -56,7 +61,8 @@ CREATE INDEX documents_by_generation ON documents(generation);
 CREATE TABLE texts(
     document INTEGER PRIMARY KEY REFERENCES documents ON DELETE CASCADE,
     body TEXT NOT NULL,
-    page_starts TEXT NOT NULL
+    page_starts TEXT NOT NULL,
+    digest BLOB NOT NULL
 );
 CREATE TABLE chunks(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,9 +73,15 @@ CREATE TABLE chunks(
     page INTEGER,
     position TEXT,
     text TEXT NOT NULL,
+    digest BLOB NOT NULL,
     UNIQUE(document, ordinal)
 );
-CREATE TABLE vectors(chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE, value BLOB NOT NULL);
+CREATE TABLE vectors(
+    chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE, value BLOB NOT NULL, digest BLOB NOT NULL
+);
+CREATE TABLE new_vectors(
+    chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE, value BLOB NOT NULL, digest BLOB NOT NULL
+);
 """
 
 
@@ -87,7 +99,10 @@ def connect_to_write(folder: Path) -> sqlite3.Connection:
     """The writer's connection; call it only while holding the lock. Makes the file when there is none."""
     file = folder / FILE_NAME
     if not file.exists():
-        _create(folder)
+        draft = folder / f"{FILE_NAME}.new"
+        create_file(draft)
+        os.replace(draft, file)
+        sync_folder(folder)
     connection = _connect(file, "rw")
     connection.execute("PRAGMA journal_mode=TRUNCATE")
     connection.execute("PRAGMA synchronous=EXTRA")
@@ -104,21 +119,28 @@ def _connect(file: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _create(folder: Path) -> None:
-    """Build the empty database beside its place and rename it there, so a file of zero bytes is never ours."""
-    draft = folder / f"{FILE_NAME}.new"
-    draft.unlink(missing_ok=True)
-    connection = sqlite3.connect(draft, isolation_level=None)
+def create_file(path: Path) -> None:
+    """An empty library file; make it beside its place and rename it there, so a file of zero bytes is never ours."""
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous=EXTRA")
-        connection.executescript(f"BEGIN;{_TABLES}")
+        connection.executescript(f"BEGIN;{TABLES}")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.execute("COMMIT")
     finally:
         connection.close()
-    os.replace(draft, folder / FILE_NAME)
-    sync_folder(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content survive a power cut."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -140,6 +162,8 @@ def _check(connection: sqlite3.Connection, folder: Path) -> None:
         raise Damaged(str(folder), "it is empty or no library")
     if version > SCHEMA_VERSION:
         raise NewerSchema(str(folder), version, SCHEMA_VERSION)
+    if version < SCHEMA_VERSION:
+        raise OlderSchema(str(folder), version)
     if (folder / FILE_NAME).stat().st_size < size:
         raise Damaged(str(folder), "it is cut short")
 

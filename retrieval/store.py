@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.embedder import Identity
-from retrieval.errors import IndexModelMismatch
+from retrieval.errors import IndexModelMismatch, OlderSchema
 from retrieval.records import DocumentRecord
 from retrieval.schema import FILE_NAME, connect_to_read, translated
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STORED_DTYPE = np.float16
 WRITER_WAIT_SECONDS = 10.0
-_RECORD = "name, document_id, collection, path, pages, chunks, bytes, sha256, added, status, message"
+_RECORD = "name, document_id, collection, path, pages, chunks, bytes, sha256, added, status, message, metadata"
 _SLICE = 500
 
 
@@ -80,6 +80,8 @@ class Known:
     sha256: str
     stamp: str
     status: str
+    metadata: str
+    """A JSON object."""
 
 
 class Store:
@@ -123,8 +125,17 @@ class Store:
                 self.close()
                 self._inode = inode
             if self._connection is None and inode is not None:
-                self._connection = connect_to_read(self.folder)
+                self._connection = self._connected()
             yield self._connection
+
+    def _connected(self) -> sqlite3.Connection:
+        try:
+            return connect_to_read(self.folder)
+        except OlderSchema:
+            with self.writing():  # brings it up to date, or says why that cannot be done
+                pass
+            self._inode = self._inode_now()
+            return connect_to_read(self.folder)
 
     def _inode_now(self) -> int | None:
         try:
@@ -226,9 +237,11 @@ class Store:
             IndexModelMismatch: they were made by another one.
         """
         stored = self.embedder()
-        if stored is not None and stored.fingerprint != offered.fingerprint:
+        if stored is None or stored.fingerprint == offered.fingerprint:
+            return stored is not None
+        if self.rows("SELECT EXISTS(SELECT 1 FROM vectors)")[0][0]:
             raise IndexModelMismatch(str(self.folder), stored.label, offered.label)
-        return stored is not None
+        return False
 
     def collections(self) -> list[str]:
         """Names of the collections in use, sorted."""
@@ -239,17 +252,18 @@ class Store:
         rows = self.rows(
             f"SELECT {_RECORD} FROM documents WHERE collection IN ({_marks(collections)}) ORDER BY id", collections
         )
-        return [DocumentRecord(*row) for row in rows]
+        return [_record(row) for row in rows]
 
     def document(self, document_id: str) -> DocumentRecord | None:
         """One document by id."""
         rows = self.rows(f"SELECT {_RECORD} FROM documents WHERE document_id = ?", (document_id,))
-        return DocumentRecord(*rows[0]) if rows else None
+        return _record(rows[0]) if rows else None
 
     def known(self, collection: str) -> list[Known]:
         """Every document of a collection, as ingest needs it."""
         rows = self.rows(
-            "SELECT document_id, source, name, sha256, stamp, status FROM documents WHERE collection = ? ORDER BY id",
+            "SELECT document_id, source, name, sha256, stamp, status, metadata FROM documents"
+            " WHERE collection = ? ORDER BY id",
             (collection,),
         )
         return [Known(*row) for row in rows]
@@ -269,6 +283,11 @@ class Store:
         )
         starts = json.loads(rows[0][0]) if rows else []
         return max(1, bisect_right(starts, offset)) if starts else None
+
+
+def _record(row: tuple[Any, ...]) -> DocumentRecord:
+    facts: list[Any] = [*row[:-1], json.loads(row[-1])]
+    return DocumentRecord(*facts)
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Writing the library's truth: one document is one transaction, and what is returned is committed.
+"""Writing the library's truth: a transaction never holds half a document, and what is returned is committed.
 
 Everything slow (reading, parsing, embedding) happens before; whether a document is new is decided in the transaction,
 so two ingests at once cannot double it.
@@ -10,18 +10,21 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.digests import chunk_digest, document_digest, meta_digest, text_digest, vector_digest
 from retrieval.embedder import Identity
-from retrieval.errors import IndexModelMismatch
+from retrieval.errors import IndexModelMismatch, OlderSchema
+from retrieval.history import document_row, last_id, seal
 from retrieval.lock import hold
+from retrieval.migration import migrate
 from retrieval.schema import connect_to_write, translated
 from retrieval.splitters import Chunk
 from retrieval.store import STORED_DTYPE
@@ -31,7 +34,11 @@ Outcome = Literal["added", "changed", "unchanged", "duplicate"]
 
 @dataclass(frozen=True)
 class NewDocument:
-    """A document ready to be stored; one that could not be used has a status other than "ready" and no chunks."""
+    """A document ready to be stored; one that could not be used has a status other than "ready" and no chunks.
+
+    `metadata` is a JSON object, None to keep what is there; `document_id` and `added` are given only for a document
+    that was stored before and comes back.
+    """
 
     collection: str
     source: str
@@ -45,6 +52,9 @@ class NewDocument:
     text: str = ""
     page_starts: Sequence[int] = ()
     chunks: Sequence[Chunk] = field(default=(), repr=False)
+    metadata: str | None = None
+    document_id: str | None = None
+    added: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +68,15 @@ class Written:
 
 @contextlib.contextmanager
 def opened_writer(folder: Path, wait_seconds: float) -> Iterator[Writer]:
-    """A writer that holds the library's lock for the length of the block."""
+    """Hold the library's lock and a writing connection for the length of the block."""
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with hold(folder / "library.lock", wait_seconds):
-            connection = connect_to_write(folder)
+            try:
+                connection = connect_to_write(folder)
+            except OlderSchema:
+                migrate(folder)
+                connection = connect_to_write(folder)
             try:
                 yield Writer(connection, folder)
             finally:
@@ -73,11 +87,13 @@ class Writer:
     """The library's only writer while it lives; every method is one transaction of its own."""
 
     def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+        self.connection = connection
         self._db = connection
         self._folder = folder
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing of it."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -86,148 +102,187 @@ class Writer:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
-    def put(self, new: NewDocument, vectors: NDArray[np.float32], model: Identity) -> Written:
-        """Store a document with its chunks and their vectors (n, dimension), replacing what its source held.
+    def put(self, items: Iterable[tuple[NewDocument, NDArray[np.float32]]], model: Identity) -> list[Written]:
+        """Store documents, each with its chunks' vectors (n, dimension), replacing what their sources held.
+
+        All of them in one transaction, as the disk is waited for once a transaction.
 
         Raises:
             IndexModelMismatch: the library's vectors were made by another model; nothing is changed.
         """
-        with self._transaction():
+        with self.transaction():
             self._claim_embedder(model)
-            return self._put(new, vectors)
+            return [self._put(new, vectors, model.fingerprint) for new, vectors in items]
 
     def put_unusable(self, new: NewDocument) -> None:
         """List a document that holds no text with the reason; what its source held before is kept instead if sound."""
-        with self._transaction():
+        with self.transaction():
             before = self._row("collection = ? AND source = ?", new.collection, new.source)
             if before is not None and before["status"] == "ready":
                 return
-            if before is not None:
-                self._delete(before)
-            self._insert(new, self._commit_row(before))
+            generation = self._delete(before) if before is not None else self._change()
+            self._insert(new, generation)
 
-    def remove(self, document_id: str) -> bool:
-        """Take a document out; False if it was not there."""
-        with self._transaction():
-            row = self._row("document_id = ?", document_id)
-            if row is None:
-                return False
-            self._delete(row)
-            self._commit_row(row)
-            return True
+    def remove(self, document_ids: Iterable[str]) -> list[str]:
+        """Take documents out; the ids of those that were there."""
+        with self.transaction():
+            rows = [self._row("document_id = ?", document_id) for document_id in document_ids]
+            found = [row for row in rows if row is not None]
+            for row in found:
+                self._delete(row)
+            return [row["document_id"] for row in found]
 
     def move(self, document_id: str, collection: str) -> str | None:
         """Put a document into another collection; the id of the copy that is there then, None if there is none."""
-        with self._transaction():
+        with self.transaction():
             row = self._row("document_id = ?", document_id)
-            if row is None:
-                return None
-            if row["collection"] == collection:
-                return document_id
-            same = self._row("collection = ? AND sha256 = ? AND status = 'ready'", collection, row["sha256"])
-            if same is not None and row["status"] == "ready":
-                self._delete(row)
-                self._commit_row(row)
-                return str(same["document_id"])
-            older = self._row("collection = ? AND source = ?", collection, row["source"])
-            if older is not None:
-                self._delete(older)
-                self._commit_row(older)
-            generation = self._commit_row(row)
-            self._db.execute(
-                "UPDATE documents SET collection = ?, generation = ? WHERE id = ?", (collection, generation, row["id"])
-            )
-            return document_id
+            return None if row is None else self._move(row, collection)
+
+    def move_all(self, collection: str, target: str) -> int:
+        """Put every document of a collection into another one; how many there were."""
+        with self.transaction():
+            query = "SELECT document_id FROM documents WHERE collection = ? ORDER BY id"
+            ids = [row[0] for row in self._db.execute(query, (collection,)).fetchall()]
+            for document_id in ids:
+                if (row := self._row("document_id = ?", document_id)) is not None:
+                    self._move(row, target)
+            return len(ids)
 
     def rename(self, document_id: str, new: NewDocument) -> None:
-        """Record that a document's file has another path or name now; its content is the same."""
-        with self._transaction():
+        """Record that a document's file has another path, name or metadata now; its content is the same."""
+        with self.transaction():
             older = self._row("collection = ? AND source = ?", new.collection, new.source)
             if older is not None and older["document_id"] != document_id:
                 self._delete(older)
-                self._commit_row(older)
-            self._db.execute(
-                "UPDATE documents SET source = ?, name = ?, path = ?, stamp = ? WHERE document_id = ?",
-                (new.source, new.name, new.path, new.stamp, document_id),
-            )
+            row = self._row("document_id = ?", document_id)
+            if row is not None:
+                values = {"source": new.source, "name": new.name, "path": new.path, "stamp": new.stamp}
+                metadata = row["metadata"] if new.metadata is None else new.metadata
+                self._update(row["id"], **values, metadata=metadata)
 
     # Inside a transaction -------------------------------------------------------------------------------------------
 
     def _claim_embedder(self, model: Identity) -> None:
         stored = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
-        if "fingerprint" not in stored:
-            self._db.executemany("INSERT INTO meta VALUES (?, ?)", asdict(model).items())
-        elif stored["fingerprint"] != model.fingerprint:
+        if stored.get("fingerprint") == model.fingerprint:
+            return
+        if "fingerprint" in stored and self._db.execute("SELECT EXISTS(SELECT 1 FROM vectors)").fetchone()[0]:
             raise IndexModelMismatch(str(self._folder), stored["label"], model.label)
+        self.record_embedder(model)
 
-    def _put(self, new: NewDocument, vectors: NDArray[np.float32]) -> Written:
+    def record_embedder(self, model: Identity) -> None:
+        """Say which model made the vectors."""
+        values = {**asdict(model), "digest": meta_digest(model.fingerprint, model.dimension, model.label)}
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    def _put(self, new: NewDocument, vectors: NDArray[np.float32], fingerprint: str) -> Written:
         before = self._row("collection = ? AND source = ?", new.collection, new.source)
         ready = before is not None and before["status"] == "ready"
         if before is not None and ready and before["sha256"] == new.sha256:
-            self._db.execute("UPDATE documents SET stamp = ? WHERE id = ?", (new.stamp, before["id"]))
+            metadata = before["metadata"] if new.metadata is None else new.metadata
+            self._update(before["id"], stamp=new.stamp, metadata=metadata)
             return Written("unchanged", before["document_id"], before["name"])
         same = self._row("collection = ? AND sha256 = ? AND status = 'ready'", new.collection, new.sha256)
-        if before is not None:
-            self._delete(before)
+        generation = self._delete(before) if before is not None else None
         if same is not None:
-            if before is not None:
-                self._commit_row(before)
             return Written("duplicate", same["document_id"], same["name"])
-        document_id = self._insert(new, self._commit_row(before), vectors)
+        row, document_id, first = self._insert(new, generation or self._change())
+        self._insert_chunks(row, document_id, first, new, vectors, fingerprint)
         return Written("changed" if ready else "added", document_id, new.name)
 
-    def _row(self, where: str, *values: object) -> sqlite3.Row | None:
-        cursor = self._db.cursor()
-        cursor.row_factory = sqlite3.Row
-        found: sqlite3.Row | None = cursor.execute(f"SELECT * FROM documents WHERE {where}", values).fetchone()
-        return found
-
-    def _delete(self, row: sqlite3.Row) -> None:
-        self._db.execute("DELETE FROM documents WHERE id = ?", (row["id"],))
-
-    def _commit_row(self, removed: sqlite3.Row | None) -> int:
-        """The number of this commit, with the chunks of a document that it removed or moved."""
-        first, last = (removed["first_chunk"], removed["last_chunk"]) if removed is not None else (None, None)
-        made = self._db.execute("INSERT INTO commits(removed_first, removed_last) VALUES (?, ?)", (first, last))
-        return int(made.lastrowid or 0)
-
-    def _insert(self, new: NewDocument, generation: int, vectors: NDArray[np.float32] | None = None) -> str:
-        document_id = self._free_id(new)
-        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
-        first = last[0] + 1 if last else 1
-        count = len(new.chunks)
-        pages = len(new.page_starts) or None
-        ends = (first, first + count - 1) if count else (None, None)
-        row = self._db.execute(
-            "INSERT INTO documents(document_id, collection, source, name, path, status, message, sha256, bytes, stamp,"
-            " pages, chunks, first_chunk, last_chunk, added, generation) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            (document_id, new.collection, new.source, new.name, new.path, new.status, new.message, new.sha256,
-             new.bytes, new.stamp, pages, count, *ends, datetime.now(UTC).isoformat(timespec="seconds"), generation),
-        ).lastrowid  # fmt: skip
-        if vectors is not None:
-            self._insert_chunks(int(row or 0), first, new, vectors)
+    def _move(self, row: sqlite3.Row, collection: str) -> str:
+        document_id: str = row["document_id"]
+        if row["collection"] == collection:
+            return document_id
+        same = self._row("collection = ? AND sha256 = ? AND status = 'ready'", collection, row["sha256"])
+        if same is not None and row["status"] == "ready":
+            self._delete(row)
+            return str(same["document_id"])
+        older = self._row("collection = ? AND source = ?", collection, row["source"])
+        if older is not None:
+            self._delete(older)
+        # Its chunks leave the caches with this commit and enter them again from the same commit on.
+        generation = self._change(None, row["first_chunk"], row["last_chunk"])
+        self._update(row["id"], collection=collection, generation=generation)
         return document_id
 
-    def _insert_chunks(self, row: int, first: int, new: NewDocument, vectors: NDArray[np.float32]) -> None:
+    def _row(self, where: str, *values: object) -> sqlite3.Row | None:
+        return document_row(self._db, where, *values)
+
+    def _update(self, row: int, **values: object) -> None:
+        """Change columns of a document and seal it again."""
+        columns = ", ".join(f"{name} = ?" for name in values)
+        self._db.execute(f"UPDATE documents SET {columns} WHERE id = ?", (*values.values(), row))
+        seal(self._db, row)
+
+    def _delete(self, row: sqlite3.Row) -> int:
+        """Take a document out; the number of the commit that says so."""
+        self._db.execute("DELETE FROM documents WHERE id = ?", (row["id"],))
+        return self._change(row["id"], row["first_chunk"], row["last_chunk"])
+
+    def _change(self, document: int | None = None, first: int | None = None, last: int | None = None) -> int:
+        """The number of a new commit, with the document it removed and the chunks it removed or moved."""
+        made = self._db.execute(
+            "INSERT INTO commits(removed_document, removed_first, removed_last) VALUES (?, ?, ?)",
+            (document, first, last),
+        )
+        return int(made.lastrowid or 0)
+
+    def _insert(self, new: NewDocument, generation: int) -> tuple[int, str, int]:
+        """Row, id and first chunk of a document just inserted, its chunks still to come."""
+        first = last_id(self._db, "chunks") + 1
+        count = len(new.chunks)
+        values: dict[str, Any] = {
+            "document_id": self._free_id(new), "collection": new.collection, "source": new.source, "name": new.name,
+            "path": new.path, "status": new.status, "message": new.message, "sha256": new.sha256, "bytes": new.bytes,
+            "stamp": new.stamp, "pages": len(new.page_starts) or None, "chunks": count,
+            "first_chunk": first if count else None, "last_chunk": first + count - 1 if count else None,
+            "added": new.added or datetime.now(UTC).isoformat(timespec="seconds"), "generation": generation,
+            "metadata": new.metadata or "{}",
+        }  # fmt: skip
+        values["digest"] = document_digest(values)
+        marks = ", ".join("?" * len(values))
+        row = self._db.execute(
+            f"INSERT INTO documents({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+        ).lastrowid
+        return int(row or 0), values["document_id"], first
+
+    def _insert_chunks(
+        self, row: int, document_id: str, first: int, new: NewDocument, vectors: NDArray[np.float32], fingerprint: str
+    ) -> None:
         starts = json.dumps(list(new.page_starts))
-        self._db.execute("INSERT INTO texts VALUES (?, ?, ?)", (row, new.text, starts))
+        digest = text_digest(document_id, new.text, starts)
+        self._db.execute("INSERT INTO texts VALUES (?, ?, ?, ?)", (row, new.text, starts, digest))
+        digests = [
+            chunk_digest(document_id, at, chunk.start, chunk.end, chunk.page, chunk.position, chunk.text)
+            for at, chunk in enumerate(new.chunks)
+        ]
         self._db.executemany(
-            "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?)",
+            "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?)",
             (
-                (first + at, row, at, chunk.start, chunk.end, chunk.page, chunk.position, chunk.text)
+                (first + at, row, at, chunk.start, chunk.end, chunk.page, chunk.position, chunk.text, digests[at])
                 for at, chunk in enumerate(new.chunks)
             ),
         )
-        stored = vectors.astype(STORED_DTYPE)
-        self._db.executemany(
-            "INSERT INTO vectors VALUES (?, ?)", ((first + at, vector.tobytes()) for at, vector in enumerate(stored))
-        )
+        rows = vector_rows(range(first, first + len(digests)), digests, vectors, fingerprint)
+        self._db.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows)
 
     def _free_id(self, new: NewDocument) -> str:
         """An id made of the content and its place: the same document gets the same id, unless a moved one has it."""
+        if new.document_id is not None and self._row("document_id = ?", new.document_id) is None:
+            return new.document_id
         for salt in range(1_000_000):
             facts = "\0".join((new.collection, new.source, new.sha256, str(salt)))
             document_id = hashlib.sha256(facts.encode()).hexdigest()[:32]
             if self._row("document_id = ?", document_id) is None:
                 return document_id
         raise AssertionError("a million documents cannot share one id")
+
+
+def vector_rows(
+    ids: Iterable[int], digests: Sequence[bytes], vectors: NDArray[np.float32], fingerprint: str
+) -> Iterator[tuple[int, bytes, bytes]]:
+    """Rows of `vectors`: (chunk, value, digest), for chunks with these ids and digests and vectors (n, dimension)."""
+    for chunk_id, digest, vector in zip(ids, digests, vectors.astype(STORED_DTYPE), strict=True):
+        value = vector.tobytes()
+        yield chunk_id, value, vector_digest(fingerprint, digest, value)
