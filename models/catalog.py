@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -61,10 +61,14 @@ class Entry:
     wheel: WheelSource | None = None
     endpoint: Endpoint | None = None
     tool_call_bias: float = 0.0
+    version: int | None = None
+    """Which version of a registry entry this is; None for everything else."""
 
     @property
     def label(self) -> str:
-        """`name@revision`, as people see and type it."""
+        """`name@revision` or `name@version`, as people see and type it."""
+        if self.version is not None:
+            return f"{self.name}@{self.version}"
         return f"{self.name}@{self.revision}" if self.kind == "hub" and self.revision else self.name
 
 
@@ -110,11 +114,12 @@ EMBEDDED: tuple[Entry, ...] = (SMOLLM2, MINILM)
 DEFAULTS: dict[Role, Entry] = {"chat": SMOLLM2, "embed": MINILM}
 
 
-def find(name: str | None, role: Role | None) -> Entry:
+def find(name: str | None, role: Role | None, home: Path | None = None) -> Entry:
     """The entry for `name` in `role` (None: whatever it serves); no name gives the role's embedded default.
 
-    A name is an embedded model's, `org/name[@revision]` on the hub, a local folder (a path, or a folder that is there)
-    of a model or of an adapter, a `.gguf` file, or a model on another machine: `http(s)://host:port/v1#name` or
+    A name is an embedded model's, a registry entry's of that home (`name`, `name@3`, `name@candidate`,
+    `name@production`), `org/name[@revision]` on the hub, a local folder (a path, or a folder that is there) of a model
+    or of an adapter, a `.gguf` file, or a model on another machine: `http(s)://host:port/v1#name` or
     `hf-endpoint:` with a URL or `org/name`.
 
     Raises:
@@ -129,6 +134,8 @@ def find(name: str | None, role: Role | None) -> Entry:
             if role and entry.role != role:
                 raise WrongRole(entry.name, wanted=role, serves=str(entry.role), default=DEFAULTS[role].name)
             return entry
+    if home is not None and (registered := _registered(name, role, home)):
+        return registered
     if endpoint := parse_endpoint(name):
         return Entry(name=name, kind="remote", source=endpoint.address, role=role, endpoint=endpoint)
     path = Path(name).expanduser()
@@ -142,12 +149,16 @@ def find(name: str | None, role: Role | None) -> Entry:
     match = _HUB_ID.match(name)
     if match:
         return Entry(name=match["id"], kind="hub", source=match["id"], role=role, revision=match["revision"])
-    raise ModelNotFound(name, known=nearest(name, role))
+    raise ModelNotFound(name, known=nearest(name, role, home))
 
 
-def nearest(name: str, role: Role | None) -> list[str]:
+def nearest(name: str, role: Role | None, home: Path | None = None) -> list[str]:
     """The known names of a role that look most like `name`; all of them where none comes near."""
     names = [entry.name for entry in EMBEDDED if role in (None, entry.role)]
+    if home is not None:
+        from models.registry import Registry
+
+        names += sorted({version.name for version in Registry(home).versions() if role in (None, version.role)})
     return difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4) or names
 
 
@@ -159,6 +170,19 @@ def _gguf(name: str, path: Path, role: Role | None) -> Entry:
     if role == "embed":
         raise WrongRole(name, wanted=role, serves="chat", default=DEFAULTS[role].name)
     return Entry(name=name, kind="gguf", source=str(path.absolute()), role="chat")
+
+
+def _registered(name: str, role: Role | None, home: Path) -> Entry | None:
+    from models.registry import Registry
+
+    version = Registry(home).look_up(name)
+    if version is None:
+        return None
+    if role and version.role in DEFAULTS and version.role != role:
+        raise WrongRole(version.label, wanted=role, serves=version.role, default=DEFAULTS[role].name)
+    serves = next((known for known in DEFAULTS if known == version.role), None)
+    found = find(str(version.folder), serves)
+    return replace(found, name=version.name, version=version.number, licence=version.facts.licence)
 
 
 def _looks_like_path(name: str) -> bool:

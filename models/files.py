@@ -94,8 +94,16 @@ def read_weights(folder: Path) -> Weights:
         UnsafeModel: the weights come only in a pickled form.
         BrokenModel: no weights, a missing shard, a truncated or oversized file.
     """
+    return read_weight_files(_weight_files(folder))
+
+
+def read_weight_files(files: tuple[Path, ...]) -> Weights:
+    """The tensors of some safetensors files, each header checked against its file's size.
+
+    Raises:
+        BrokenModel: a truncated or oversized file, or a header that cannot be read.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
-    files = _weight_files(folder)
     for path in files:
         shapes.update(_header(path))
     return Weights(files, shapes)
