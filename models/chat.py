@@ -59,7 +59,7 @@ def open_chat_model(name: str | None = None, *, home: Path, **options: Any) -> L
     Raises:
         ModelNotFound, WrongRole: no such chat model, with the nearest known names.
     """
-    return LocalChatModel(model=find(name, "chat").label, home=home, **options)
+    return LocalChatModel(model=find(name, "chat", home).label, home=home, **options)
 
 
 class LocalChatModel(BaseChatModel):
@@ -94,7 +94,7 @@ class LocalChatModel(BaseChatModel):
     def model_post_init(self, context: Any, /) -> None:
         """Resolves the name, so that an unknown model fails here and not at the first question."""
         super().model_post_init(context)
-        self._entry = find(self.model, "chat")
+        self._entry = find(self.model, "chat", self.home)
         if self.profile is None:
             self.profile = self._profile()
 

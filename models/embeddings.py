@@ -50,7 +50,7 @@ class LocalEmbeddings(Embeddings):
     """
 
     def __init__(self, model: str | None = None, *, home: Path) -> None:
-        self._entry = find(model, "embed")
+        self._entry = find(model, "embed", home)
         self._home = home
         self._turn = threading.Lock()
 

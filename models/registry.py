@@ -218,6 +218,7 @@ class Registry:
         if checks.is_adapter(folder):
             base = base or Base.of(checks.base_named_by(folder), self._home)
             weights = checks.check_adapter(folder, name, base, self._home)
+            checks.name_base(folder, base)
         else:
             base = None
             weights, config = checks.check_model(folder, name, role)

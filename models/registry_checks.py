@@ -5,6 +5,7 @@ Everything is read from the files' headers but the numbers, which are looked thr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,12 @@ def base_named_by(folder: Path) -> str:
     if not isinstance(written, str) or not written:
         raise BrokenModel(folder, f"its {ADAPTER_CONFIG} names no base model, so give it with --base")
     return _catalog_name(written)
+
+
+def name_base(folder: Path, base: Base) -> None:
+    """Writes the base's name into an adapter's config, in place of a path of the machine that trained it."""
+    config = read_json(folder / ADAPTER_CONFIG) | {"base_model_name_or_path": base.name}
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
 def _catalog_name(written: str) -> str:

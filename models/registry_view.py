@@ -154,8 +154,6 @@ def _whole_entries(parent: Path) -> list[Row]:
 
 
 def _which_there_are(reference: str, name: str, versions: Sequence[Version]) -> str:
-    there = [
-        f"{version.label} ({', '.join(version.aliases)})" if version.aliases else version.label for version in versions
-    ]
+    there = [" ".join((version.label, *(f"({alias})" for alias in version.aliases))) for version in versions]
     known = ", ".join(there) or "none, their folders are gone"
     return f"There is no version {reference}; of {name} there are: {known}."

@@ -46,7 +46,7 @@ class TaskModel:
     role_name: ClassVar[str]
 
     def __init__(self, name: str, *, home: Path) -> None:
-        self._entry = entry_for(name, self.role_name)
+        self._entry = entry_for(name, self.role_name, home)
         self._home = home
         self._check()
 
@@ -95,14 +95,14 @@ class TaskModel:
             return model(**{key: value.to(model.device) for key, value in inputs.items()})
 
 
-def entry_for(name: str, role: str) -> Entry:
+def entry_for(name: str, role: str, home: Path) -> Entry:
     """The catalog's entry for a task model.
 
     Raises:
         ModelNotFound: no such name or folder.
         WrongRole: a known model that serves something else, such as chat.
     """
-    entry = find(name, None)
+    entry = find(name, None, home)
     if entry.role is None or (entry.role == "embed" and role == "features"):
         return entry
     raise WrongRole(entry.name, wanted=role, serves=entry.role, default=ROLES[role].examples[0])

@@ -152,7 +152,7 @@ class Tasks:
 
     def _serves(self, name: str) -> str:
         """What a named model is for, without loading it."""
-        entry = find(name, None)
+        entry = find(name, None, self._home)
         return entry.role or served_by(read_config(folder_of(entry, self._home)))
 
     def _need(self, role: str, name: str | None) -> str:
