@@ -72,6 +72,16 @@ class MediaTooLarge(ModelError):
         super().__init__(f"The file {name} has {found} and at most {limit} are read: make it smaller or split it.")
 
 
+class TaskFailed(ModelError):
+    """A model could not do its task with this input."""
+
+    code = "task_failed"
+
+    def __init__(self, task: str, model: str, reason: str) -> None:
+        self.task, self.model = task, model
+        super().__init__(f"The model {model} failed at {task} ({reason}): try another input, or another model.")
+
+
 class BadTaskOption(ModelError):
     """An option of a task that does not exist or has an impossible value."""
 
