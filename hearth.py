@@ -19,11 +19,13 @@ import agent.commands
 import agent.task_commands
 import chat.commands
 import models.commands
+import models.pipelines.commands
 import models.task_commands
 import retrieval.commands
 from agent.errors import AgentError
 from chat.errors import ChatError
 from models.errors import ModelError
+from models.profiles import AUTO, PROFILE_NAMES
 from retrieval.errors import RetrievalError
 
 ROOMS = (chat.commands, agent.commands, agent.task_commands, retrieval.commands, models.commands, models.task_commands)
@@ -51,6 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON value on standard output")
     common.add_argument("--home", metavar="DIR", help="the data folder (else HEARTH_HOME, else the platform's)")
+    common.add_argument(
+        "--profile",
+        dest="set_profile",
+        choices=(AUTO, *PROFILE_NAMES),
+        help="the set of models: auto takes the largest that this machine carries",
+    )
     parser = Parser(prog="hearth", description="A private assistant that runs on your own machine.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
     for room in ROOMS:

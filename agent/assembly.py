@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from agent.assistant import Assistant
     from models import LocalChatModel
+    from models.remote import RemoteOptions
+    from models.remote_chat import RemoteChat
+    from models.serving import Roles
+    from models.tasks import Tasks
     from retrieval import Library
 
 
@@ -28,22 +32,44 @@ class House:
         self._lock = threading.RLock()
         self._embeddings: Embeddings | None = None
         self._library: Library | None = None
-        self._chat_model: LocalChatModel | None = None
+        self._chat_model: LocalChatModel | RemoteChat | None = None
         self._assistant: Assistant | None = None
-        self._converting = False
+        self._roles: Roles | None = None
+        self._tasks: Tasks | None = None
+        self._converting: LocalChatModel | None = None
 
     @property
     def home(self) -> Path:
         """The data folder."""
         return self.settings.home
 
+    def roles(self) -> Roles:
+        """Which model serves each role, and why."""
+        with self._lock:
+            if self._roles is None:
+                from models.serving import Roles
+
+                self._roles = Roles.of(self)
+            return self._roles
+
+    def tasks(self) -> Tasks:
+        """The models for single tasks, each kept once it is opened."""
+        with self._lock:
+            if self._tasks is None:
+                from models.tasks import Tasks
+
+                self._tasks = Tasks(self.home, chat=self.chat_model, embeddings=self.embeddings, roles=self.roles())
+            return self._tasks
+
     def embeddings(self) -> Embeddings:
-        """The embedding model that the settings name; its weights load at first use."""
+        """The embedding model that serves; its weights load at first use."""
         with self._lock:
             if self._embeddings is None:
                 from models import open_embeddings
 
-                self._embeddings = open_embeddings(self.settings.embed_model, home=self.home)
+                self._embeddings = open_embeddings(
+                    self.roles().serving("embed").name, home=self.home, remote=self._remote("embed_key_variable")
+                )
             return self._embeddings
 
     def library(self) -> Library:
@@ -54,25 +80,36 @@ class House:
             return self._library
 
     def library_at(self, path: Path) -> Library:
-        """Another library with the same embedding model, such as an evaluation's; the caller closes it."""
+        """Another library with the same models, such as an evaluation's; the caller closes it.
+
+        Found passages are reranked where a cross-encoder serves that role.
+        """
         from retrieval import Library
 
-        return Library.open(path, self.embeddings())
+        return Library.open(path, self.embeddings(), self.tasks().reranker())
 
-    def chat_model(self) -> LocalChatModel:
-        """The chat model that the settings name; its weights load at first use."""
+    def chat_model(self) -> LocalChatModel | RemoteChat:
+        """The chat model that serves; its weights load at first use."""
         with self._lock:
             if self._chat_model is None:
                 from models import open_chat_model
 
                 self._chat_model = open_chat_model(
-                    self.settings.chat_model,
+                    self.roles().serving("chat").name,
                     home=self.home,
                     max_new_tokens=self.settings.max_new_tokens,
                     temperature=self.settings.temperature,
                     engine=self.settings.engine,
+                    remote=self._remote("chat_key_variable"),
                 )
             return self._chat_model
+
+    def _remote(self, key_setting: str) -> RemoteOptions:
+        from models.remote import RemoteOptions
+
+        return RemoteOptions(
+            self.settings.key(key_setting), self.settings.chat_context_tokens, self.settings.remote_timeout_seconds
+        )
 
     def assistant(self) -> Assistant:
         """The assistant over this home's library and models."""
@@ -84,18 +121,22 @@ class House:
             return self._assistant
 
     def warm_up(self) -> None:
-        """Load the models and, where the chat model has a faster form, begin to make it in the background."""
-        self.embeddings().embed_query("warm up")
-        self.chat_model().load()
-        self.chat_model().begin_conversion()
-        self._converting = True
+        """Load this machine's models and begin to make the chat model's faster form, where it has one, beside them."""
+        from models import LocalChatModel, LocalEmbeddings
+
+        if isinstance(embeddings := self.embeddings(), LocalEmbeddings):
+            embeddings.embed_query("warm up")
+        if isinstance(chat_model := self.chat_model(), LocalChatModel):
+            chat_model.load()
+            chat_model.begin_conversion()
+            self._converting = chat_model
 
     def close(self) -> None:
         """Close the library and end a conversion that still runs; loaded models are left to the process."""
         with self._lock:
-            if self._converting:
-                self.chat_model().stop_conversion()
-                self._converting = False
+            if self._converting is not None:
+                self._converting.stop_conversion()
+                self._converting = None
             if self._library is not None:
                 self._library.close()
                 self._library = None

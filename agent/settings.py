@@ -16,8 +16,11 @@ from typing import Any
 
 from agent.errors import BadSetting, UnknownSetting
 from models.home import data_home
+from models.profiles import AUTO, PROFILE_NAMES
 
 _ENGINES = ("auto", "torch", "openvino")
+_PROFILES = (AUTO, *PROFILE_NAMES)
+_NAMES = "a name, hub id or folder; empty takes what is promoted, else the profile's"
 PREFIX = "HEARTH_"
 FILE_NAME = "hearth.toml"
 # Read by models/home.py, before there are settings.
@@ -41,18 +44,32 @@ class Settings:
     """The resolved settings of one run; change them with `dataclasses.replace` or by loading again."""
 
     home: Path = field(default_factory=data_home, metadata={"help": "the one data folder", "check": None})
-    chat_model: str = _setting("smollm2-135m-instruct", "the chat model: a catalog name, hub id or local folder")
-    embed_model: str = _setting("all-minilm-l6-v2", "the embedding model: a catalog name, hub id or local folder")
-    classify_model: str = _setting("", "the trained classifier; none by default")
-    zero_shot_model: str = _setting("", "an entailment model for labels of one's own; else the embedding model serves")
-    entities_model: str = _setting("", "the recogniser of named entities; none by default")
-    extract_model: str = _setting("", "the reader that answers with a span; else the nearest sentence is given")
-    summarize_model: str = _setting("", "a model trained to summarise; else the text's own best sentences are given")
-    translate_model: str = _setting("", "the translation model; none by default")
-    fill_mask_model: str = _setting("", "the masked language model; none by default")
-    features_model: str = _setting("", "the encoder for token features; else the embedded one")
-    rerank_model: str = _setting("", "a cross-encoder for ranking; else the embedding model serves")
-    table_answer_model: str = _setting("", "the model for questions about tables; none by default")
+    profile: str = _setting(
+        "auto",
+        "which set of models serves: auto takes the largest that this machine carries",
+        lambda v: v in _PROFILES,
+        "auto, tiny, small, base or gpu",
+    )
+    chat_model: str = _setting("", f"the chat model: {_NAMES}")
+    embed_model: str = _setting("", f"the embedding model: {_NAMES}")
+    chat_key_variable: str = _setting("", "the environment variable with the API key of a chat model elsewhere; none")
+    embed_key_variable: str = _setting("", "the same for an embedding model on another machine; none by default")
+    chat_context_tokens: int = _setting(
+        8192, "tokens that a chat model on another machine reads at once", _positive, "a whole number above 0"
+    )
+    remote_timeout_seconds: float = _setting(
+        60.0, "the longest wait for a model on another machine", _positive, "a number above 0"
+    )
+    classify_model: str = _setting("", f"the trained classifier: {_NAMES}")
+    zero_shot_model: str = _setting("", f"a model for labels of one's own: {_NAMES}")
+    entities_model: str = _setting("", f"the recogniser of named entities: {_NAMES}")
+    extract_model: str = _setting("", f"the reader that answers with a span: {_NAMES}")
+    summarize_model: str = _setting("", f"the model that summarises: {_NAMES}")
+    translate_model: str = _setting("", f"the translation model: {_NAMES}")
+    fill_mask_model: str = _setting("", f"the masked language model: {_NAMES}")
+    features_model: str = _setting("", f"the encoder for token features: {_NAMES}")
+    rerank_model: str = _setting("", f"the cross-encoder for ranking: {_NAMES}")
+    table_answer_model: str = _setting("", f"the model for questions about tables: {_NAMES}")
     tasks: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}),
         metadata={"help": "the models of the tasks that `hearth task list` shows, as task = name", "check": None},
@@ -88,6 +105,18 @@ class Settings:
     def library_path(self) -> Path:
         """Where the documents, chunks and vectors are kept."""
         return self.home / "library"
+
+    def key(self, setting: str) -> str | None:
+        """The API key in the variable that a setting names, read when it is needed and kept nowhere; None for none.
+
+        Raises:
+            BadSetting: the variable is not set.
+        """
+        variable = getattr(self, setting)
+        if variable and not os.environ.get(variable):
+            origin = self.origins.get(setting, "default")
+            raise BadSetting(setting, variable, origin, "the name of an environment variable that is set")
+        return os.environ[variable] if variable else None
 
     def table(self) -> list[dict[str, Any]]:
         """Every setting as `{name, value, origin, environment, help}`, in declaration order."""

@@ -1,16 +1,21 @@
-"""Which model serves each task: the one a call names, else the settings', else what the embedded models can do."""
+"""The task models of one home: the one a call names, else the one that serves the role (models/serving.py).
+
+Opened models are kept, so that a second call of a task finds what the first one loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from models.catalog import find
+from models.catalog import MINILM, find
 from models.chat import LocalChatModel, open_chat_model
 from models.embeddings import open_embeddings
 from models.files import read_config
 from models.prepare import folder_of
+from models.serving import Roles, setting_of
 from models.tasks.classifier import TextClassifier
 from models.tasks.entities import EntityRecognizer
 from models.tasks.errors import NoTaskModel
@@ -29,6 +34,8 @@ from models.tasks.zero_shot import EmbeddingZeroShot, EntailmentZeroShot, Likeli
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+Opened = TypeVar("Opened")
+
 
 class Tasks:
     """The task models of one home; each method gives an object that loads its model at first use.
@@ -37,7 +44,7 @@ class Tasks:
         home: The data folder.
         chat: Gives the chat model.
         embeddings: Gives the sentence encoder.
-        configured: Role to model name, as the settings have it; empty names count as none.
+        roles: Says which model serves each role; None asks as for a home without settings.
     """
 
     def __init__(
@@ -46,22 +53,26 @@ class Tasks:
         *,
         chat: Callable[[], LocalChatModel],
         embeddings: Callable[[], Embeddings],
-        configured: Mapping[str, str] | None = None,
+        roles: Roles | None = None,
     ) -> None:
         self._home = home
         self._chat = chat
         self._embeddings = embeddings
-        self._configured = {role: name for role, name in (configured or {}).items() if name}
+        self._roles = roles or Roles(home)
+        self._opened: dict[tuple[str, str | None], Any] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def of(cls, house: Any) -> Tasks:
-        """The task models of an opened house (agent/assembly.py), by its settings `<role>_model`."""
-        names = {role: str(getattr(house.settings, setting_of(role), "") or "") for role in ROLES}
-        return cls(house.home, chat=house.chat_model, embeddings=house.embeddings, configured=names)
+        """The task models of an opened house (agent/assembly.py), which keeps them; else new ones by its settings."""
+        if hasattr(house, "tasks"):
+            kept: Tasks = house.tasks()
+            return kept
+        return cls(house.home, chat=house.chat_model, embeddings=house.embeddings, roles=Roles.of(house))
 
     def named(self, role: str, name: str | None = None) -> str | None:
-        """The model that a call of this role would use, None where only an embedded way is left."""
-        return name or self._configured.get(role)
+        """The model that a call of this role would open, None where only an embedded way is left."""
+        return name or self._roles.serving(role).name
 
     def classifier(self, name: str | None = None) -> TextClassifier:
         """A trained classifier.
@@ -69,7 +80,7 @@ class Tasks:
         Raises:
             NoTaskModel: none is named; without labels there is nothing to choose among.
         """
-        return TextClassifier(self._need("classify", name), home=self._home)
+        return self._kept("classify", name, lambda model: TextClassifier(model, home=self._home))
 
     def zero_shot(self, name: str | None = None) -> ZeroShotClassifier:
         """The classifier for labels of one's own: an entailment model, a chat model or an encoder, by what is named.
@@ -77,15 +88,9 @@ class Tasks:
         None named is the home's sentence encoder: of the embedded models MiniLM's nearness beat SmolLM2's likelihoods
         (figures at `EmbeddingZeroShot`).
         """
-        wanted = self.named("zero-shot", name)
-        if wanted is None:
+        if self.named("zero-shot", name) is None:
             return EmbeddingZeroShot(self._embeddings())
-        serves = self._serves(wanted)
-        if serves == "chat":
-            return LikelihoodZeroShot(open_chat_model(wanted, home=self._home))
-        if serves == "embed":
-            return EmbeddingZeroShot(open_embeddings(wanted, home=self._home))
-        return EntailmentZeroShot(wanted, home=self._home)
+        return self._kept("zero-shot", name, self._open_zero_shot)
 
     def entities(self, name: str | None = None) -> EntityRecognizer:
         """The recogniser of named entities.
@@ -93,12 +98,13 @@ class Tasks:
         Raises:
             NoTaskModel: none is named.
         """
-        return EntityRecognizer(self._need("entities", name), home=self._home)
+        return self._kept("entities", name, lambda model: EntityRecognizer(model, home=self._home))
 
     def extractor(self, name: str | None = None) -> Extractor | SentenceExtractor:
         """The reader that answers with a span, else the one that answers with the nearest sentence."""
-        wanted = self.named("extract", name)
-        return Extractor(wanted, home=self._home) if wanted else SentenceExtractor(self._embeddings())
+        if self.named("extract", name) is None:
+            return SentenceExtractor(self._embeddings())
+        return self._kept("extract", name, lambda model: Extractor(model, home=self._home))
 
     def summarizer(self, name: str | None = None) -> Summarizer:
         """A trained summariser or a chat model, by what is named; else the text's own best sentences.
@@ -106,12 +112,9 @@ class Tasks:
         Of the embedded models' ways the sentences are as good and invent nothing: on 40 abstracts of SciTLDR's dev part
         ROUGE-1/2/L was 0.323/0.130/0.248 for them, 0.317/0.115/0.246 for SmolLM2 and 0.296/0.119/0.237 for the lead.
         """
-        wanted = self.named("summarize", name)
-        if wanted is None:
+        if self.named("summarize", name) is None:
             return SentenceSummarizer(self._embeddings())
-        if self._serves(wanted) == "chat":
-            return ChatSummarizer(open_chat_model(wanted, home=self._home))
-        return Seq2SeqSummarizer(wanted, home=self._home)
+        return self._kept("summarize", name, self._open_summarizer)
 
     def translator(self, name: str | None = None) -> Translator:
         """The translator.
@@ -119,7 +122,7 @@ class Tasks:
         Raises:
             NoTaskModel: none is named; the embedded models know English alone.
         """
-        return Translator(self._need("translate", name), home=self._home)
+        return self._kept("translate", name, lambda model: Translator(model, home=self._home))
 
     def mask_filler(self, name: str | None = None) -> MaskFiller:
         """The masked language model.
@@ -127,7 +130,7 @@ class Tasks:
         Raises:
             NoTaskModel: none is named.
         """
-        return MaskFiller(self._need("fill-mask", name), home=self._home)
+        return self._kept("fill-mask", name, lambda model: MaskFiller(model, home=self._home))
 
     def table_answerer(self, name: str | None = None) -> TableAnswerer:
         """The model for questions about tables.
@@ -135,11 +138,12 @@ class Tasks:
         Raises:
             NoTaskModel: none is named.
         """
-        return TableAnswerer(self._need("table-answer", name), home=self._home)
+        return self._kept("table-answer", name, lambda model: TableAnswerer(model, home=self._home))
 
     def features(self, name: str | None = None) -> FeatureExtractor:
         """Token features of an encoder, by default the embedded one."""
-        return FeatureExtractor(self.named("features", name) or "all-minilm-l6-v2", home=self._home)
+        name = self.named("features", name) or MINILM.name
+        return self._kept("features", name, lambda model: FeatureExtractor(model, home=self._home))
 
     def similarity(self) -> Similarity:
         """Similarity by the home's sentence encoder."""
@@ -147,13 +151,44 @@ class Tasks:
 
     def ranker(self, name: str | None = None) -> Reranker | Similarity:
         """A cross-encoder, else the sentence encoder; both have `rank(query, texts, top_k=...)`."""
-        wanted = self.named("rerank", name)
-        return Reranker(wanted, home=self._home) if wanted else self.similarity()
+        return self.reranker(name) or self.similarity()
+
+    def reranker(self, name: str | None = None) -> Reranker | None:
+        """The cross-encoder, None where none serves the role."""
+        if self.named("rerank", name) is None:
+            return None
+        return self._kept("rerank", name, lambda model: Reranker(model, home=self._home))
+
+    def _open_zero_shot(self, name: str) -> ZeroShotClassifier:
+        serves = self._serves(name)
+        if serves == "chat":
+            return LikelihoodZeroShot(LocalChatModel(model=name, home=self._home))
+        if serves == "embed":
+            return EmbeddingZeroShot(open_embeddings(name, home=self._home))
+        return EntailmentZeroShot(name, home=self._home)
+
+    def _open_summarizer(self, name: str) -> Summarizer:
+        if self._serves(name) == "chat":
+            return ChatSummarizer(open_chat_model(name, home=self._home))
+        return Seq2SeqSummarizer(name, home=self._home)
 
     def _serves(self, name: str) -> str:
         """What a named model is for, without loading it."""
         entry = find(name, None, self._home)
         return entry.role or served_by(read_config(folder_of(entry, self._home)))
+
+    def _kept(self, role: str, name: str | None, open_model: Callable[[str], Opened]) -> Opened:
+        """The model of that name in that role, opened once; a promotion or another setting opens another.
+
+        Raises:
+            NoTaskModel: none is named, and none serves.
+        """
+        wanted = self._need(role, name)
+        with self._lock:
+            if (role, wanted) not in self._opened:
+                self._opened[role, wanted] = open_model(wanted)
+            found: Opened = self._opened[role, wanted]
+            return found
 
     def _need(self, role: str, name: str | None) -> str:
         wanted = self.named(role, name)
@@ -164,8 +199,3 @@ class Tasks:
                 facts.words, verb=facts.verb, setting=setting_of(role), examples=facts.examples, instead=instead
             )
         return wanted
-
-
-def setting_of(role: str) -> str:
-    """The name of the setting that names a role's model, such as `zero_shot_model`."""
-    return f"{role.replace('-', '_')}_model"
