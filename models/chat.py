@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LanguageModelInput
@@ -30,15 +30,19 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from models.catalog import Entry, find
 from models.engines.choice import EngineChoice, EngineName, engine_choice
-from models.errors import BadOption
+from models.errors import BadOption, ModelNotFound
 from models.files import context_tokens, read_config
 from models.generation import Answer, Call, EitherEvent, in_thread
 from models.home import data_home
 from models.loading import LoadedChat, load_chat, load_tokenizer
 from models.prepare import folder_of
-from models.prompts import count_tokens, render, render_within
+from models.prompts import count_tokens, prompt_limit, render, render_within
+from models.remote import RemoteOptions, open_remote_chat
 from models.structured import Method, constraint_of, structured
 from models.tool_calls import CallParser, offer
+
+if TYPE_CHECKING:
+    from models.remote_chat import RemoteChat
 
 _OPTIONS = (
     *("max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "prompt_lookup", "user", "cancel"),
@@ -48,18 +52,26 @@ _OPTIONS = (
 _IGNORED = ("ls_structured_output_format", "strict", "parallel_tool_calls")
 
 
-def open_chat_model(name: str | None = None, *, home: Path, **options: Any) -> LocalChatModel:
-    """The chat model of that name (None: the embedded default); it loads at its first use.
+def open_chat_model(
+    name: str | None = None, *, home: Path, remote: RemoteOptions | None = None, **options: Any
+) -> LocalChatModel | RemoteChat:
+    """The chat model of that name (None: the embedded default); it loads, or is connected to, at its first use.
 
     Args:
-        name: An embedded model's name, `org/name[@revision]` on the hub, or a local folder.
+        name: What `catalog.find` takes: a name, a folder, a file or an address.
         home: The data folder.
-        options: Fields of LocalChatModel, such as `max_new_tokens`.
+        remote: How to reach a model on another machine; without effect on one of this machine.
+        options: Fields of LocalChatModel, such as `max_new_tokens`; a remote one takes that and `temperature`.
 
     Raises:
-        ModelNotFound, WrongRole: no such chat model, with the nearest known names.
+        ModelNotFound, WrongRole, BadEndpoint: no such chat model, with the nearest known names.
+        MissingExtra: a remote model's packages are not installed.
     """
-    return LocalChatModel(model=find(name, "chat", home).label, home=home, **options)
+    entry = find(name, "chat", home)
+    if entry.kind == "remote":
+        taken = {option: options[option] for option in ("max_new_tokens", "temperature") if option in options}
+        return open_remote_chat(entry, remote, **taken)
+    return LocalChatModel(model=entry.label, home=home, **options)
 
 
 class LocalChatModel(BaseChatModel):
@@ -95,6 +107,8 @@ class LocalChatModel(BaseChatModel):
         """Resolves the name, so that an unknown model fails here and not at the first question."""
         super().model_post_init(context)
         self._entry = find(self.model, "chat", self.home)
+        if self._entry.kind == "remote":
+            raise ModelNotFound(self.model, hint=f"{self.model} is on another machine: open it with open_chat_model.")
         if self.profile is None:
             self.profile = self._profile()
 
@@ -117,7 +131,7 @@ class LocalChatModel(BaseChatModel):
     def max_input_tokens(self) -> int:
         """Most prompt tokens of one call: the window less the room kept for the answer."""
         window = self._entry.context_tokens or context_tokens(self.folder, read_config(self.folder))
-        return _prompt_limit(window, self.max_new_tokens)
+        return prompt_limit(window, self.max_new_tokens)
 
     def load(self) -> LoadedChat:
         """Loads the model now, once a process, and gives its parts."""
@@ -202,7 +216,7 @@ class LocalChatModel(BaseChatModel):
         if not isinstance(messages[-1], HumanMessage):  # after a tool's result the next thing is words, not a call
             call = replace(call, tool_call_bias=0.0)
         loaded = self.load()
-        limit = _prompt_limit(loaded.window, call.max_new_tokens)
+        limit = prompt_limit(loaded.window, call.max_new_tokens)
         tools = call.offer.tools if call.offer.names else None
         prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
         answer = Answer(loaded, self._engines(loaded).engine(self.engine), prompt, call)
@@ -305,12 +319,8 @@ class LocalChatModel(BaseChatModel):
             max_output_tokens=self.max_new_tokens,
         )
         if self._entry.context_tokens:
-            profile["max_input_tokens"] = _prompt_limit(self._entry.context_tokens, self.max_new_tokens)
+            profile["max_input_tokens"] = prompt_limit(self._entry.context_tokens, self.max_new_tokens)
         return profile
-
-
-def _prompt_limit(window: int, max_new_tokens: int) -> int:
-    return max(1, window - min(max_new_tokens, window // 2))
 
 
 def _whole(value: Any) -> bool:

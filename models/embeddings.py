@@ -21,6 +21,7 @@ from models.files import read_config, read_json, read_weights
 from models.loading import encoder_folder, load_embeddings
 from models.manifest import read_manifest, sha256_of
 from models.prepare import folder_of
+from models.remote import RemoteOptions, open_remote_embeddings
 
 if TYPE_CHECKING:
     from langchain_huggingface import HuggingFaceEmbeddings
@@ -33,12 +34,21 @@ _BATCH_TEXTS = 64
 _PIECE_CHARACTERS = 100_000
 
 
-def open_embeddings(name: str | None = None, *, home: Path) -> LocalEmbeddings:
-    """The sentence encoder of that name (None: the embedded default); it loads at its first use.
+def open_embeddings(name: str | None = None, *, home: Path, remote: RemoteOptions | None = None) -> Embeddings:
+    """The sentence encoder of that name (None: the embedded default); it loads, or is connected to, at its first use.
+
+    Args:
+        name: What `catalog.find` takes: a name, a folder or an address.
+        home: The data folder.
+        remote: How to reach a model on another machine; without effect on one of this machine.
 
     Raises:
-        ModelNotFound, WrongRole: no such encoder, with the nearest known names.
+        ModelNotFound, WrongRole, BadEndpoint: no such encoder, with the nearest known names.
+        MissingExtra: a remote model's packages are not installed.
     """
+    entry = find(name, "embed", home)
+    if entry.kind == "remote":
+        return open_remote_embeddings(entry, remote)
     return LocalEmbeddings(name, home=home)
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx
 
 _DEFAULTS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -29,6 +33,31 @@ def go_offline() -> None:
 def allow_hub() -> None:
     """Lets this process reach the hub; only for an explicit download."""
     _set_hub_offline(False)
+
+
+_endpoints: set[str] = set()
+
+
+def allow_endpoint(prefix: str) -> None:
+    """Lets the hub's library reach the addresses that begin so, and no others, while this process stays offline."""
+    from huggingface_hub import set_client_factory
+
+    if not _endpoints:
+        set_client_factory(_endpoint_client)
+    _endpoints.add(prefix)
+
+
+def _endpoint_client() -> httpx.Client:
+    import httpx
+
+    return httpx.Client(event_hooks={"request": [_refuse_others]}, follow_redirects=True, timeout=None)
+
+
+def _refuse_others(request: httpx.Request) -> None:
+    from huggingface_hub.utils._http import hf_request_event_hook
+
+    if not any(str(request.url).startswith(prefix) for prefix in _endpoints):
+        hf_request_event_hook(request)  # refuses everything while offline
 
 
 def _set_hub_offline(offline: bool) -> None:

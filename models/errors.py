@@ -129,6 +129,16 @@ class BrokenModel(ModelError):
         super().__init__(f"The model in {path} cannot be used: {reason}.")
 
 
+class MissingExtra(ModelError):
+    """Something that needs packages which the plain installation leaves out."""
+
+    code = "missing_extra"
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{what} needs packages that are not installed: run `pip install 'hearth[{extra}]'`.")
+
+
 class UnsupportedModel(ModelError):
     """A sound model of a kind that cannot be run here."""
 

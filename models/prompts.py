@@ -60,6 +60,11 @@ _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"
 _tokenizer_turn = threading.Lock()
 
 
+def prompt_limit(window: int, max_new_tokens: int) -> int:
+    """Most prompt tokens of one call: the window less the room kept for the answer, half of it at most."""
+    return max(1, window - min(max_new_tokens, window // 2))
+
+
 def render(
     tokenizer: Any, messages: Sequence[BaseMessage], *, model: str, tools: Sequence[dict[str, Any]] | None = None
 ) -> list[int]:

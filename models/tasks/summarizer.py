@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
     from models.chat import LocalChatModel
+    from models.remote_chat import RemoteChat
 
 DEFAULT_WORDS = 60
 _TOKENS_PER_WORD = 2
@@ -91,7 +92,7 @@ class Seq2SeqSummarizer(Seq2SeqModel):
 class ChatSummarizer:
     """The chat model asked for a summary."""
 
-    def __init__(self, chat: LocalChatModel) -> None:
+    def __init__(self, chat: LocalChatModel | RemoteChat) -> None:
         self._chat = chat
 
     def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
