@@ -28,7 +28,15 @@ from models.errors import ModelError
 from models.profiles import AUTO, PROFILE_NAMES
 from retrieval.errors import RetrievalError
 
-ROOMS = (chat.commands, agent.commands, agent.task_commands, retrieval.commands, models.commands, models.task_commands)
+ROOMS = (
+    chat.commands,
+    agent.commands,
+    agent.task_commands,
+    retrieval.commands,
+    models.commands,
+    models.task_commands,
+    models.pipelines.commands,
+)
 NAMED_ERRORS = (AgentError, ChatError, ModelError, RetrievalError)
 
 

@@ -13,7 +13,7 @@ NAMES = ("classify", "translate", "summarize", "extract", "entities", "compare",
 
 
 def build_tools(house: House) -> list[BaseTool]:
-    """Every tool of a house, in the order of `NAMES`; each loads its model when it is first called.
+    """Every tool of a house, in the order of `NAMES`, then those of `[tasks]`; models load at the first call.
 
     A tool whose task needs a model that is not configured is there all the same and says what to fetch.
     """
@@ -22,6 +22,7 @@ def build_tools(house: House) -> list[BaseTool]:
     from agent.tools.entities import entities_tool
     from agent.tools.extract import extract_tool
     from agent.tools.list_documents import list_documents_tool
+    from agent.tools.pipelines import pipeline_tools
     from agent.tools.summarize import summarize_tool
     from agent.tools.translate import translate_tool
     from models.tasks import Tasks
@@ -35,4 +36,5 @@ def build_tools(house: House) -> list[BaseTool]:
         entities_tool(tasks),
         compare_tool(tasks, house.library),
         list_documents_tool(house.library),
+        *pipeline_tools(house),
     ]

@@ -42,39 +42,42 @@ REMOVED: Mapping[str, Served | str] = MappingProxyType(
         "translation": Served("models.tasks.Translator", "hearth translate", "translate_model"),
         "question-answering": Served("models.tasks.Extractor", "hearth extract", "extract_model"),
         "text2text-generation": Served(_SEQ2SEQ, "hearth summarize", "summarize_model"),
-        "visual-question-answering": "ask describe_image (the task image-text-to-text) instead; classifiers over a "
-        "fixed list of answers lost their pipeline in transformers 5",
-        "vqa": "another name of visual-question-answering",
-        "image-to-image": "transformers 5 dropped its pipeline in favour of diffusers, a second framework of several "
-        "gigabytes that Hearth does not carry",
+        "image-to-image": "transformers 5 dropped its pipeline; such models are made for diffusers, a second framework",
     }
 )
-"""Tasks whose pipelines transformers 5 removed."""
+"""Tasks whose pipelines transformers 5 removed; visual question answering lives on under another name."""
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "image-to-text": "image-text-to-text",
+        "visual-question-answering": "image-text-to-text",
+        "vqa": "image-text-to-text",
+        "audio-text-to-text": "any-to-any",
+        "text-to-speech": "text-to-audio",
+        "sentiment-analysis": "text-classification",
+        "ner": "token-classification",
+    }
+)
+"""Other names of tasks, in transformers or on the hub."""
 
 HUB: Mapping[str, Served | str] = MappingProxyType(
     {
         "sentence-similarity": Served("models.tasks.Similarity", "hearth similarity", "embed_model"),
         "text-ranking": Served("models.tasks.Reranker", "hearth rank", "rerank_model"),
         "text-retrieval": Served("retrieval.Library", "hearth search", "embed_model"),
-        "image-to-text": "another name of image-text-to-text: use describe_image",
-        "text-to-speech": "another name of text-to-audio: use speak",
-        "audio-text-to-text": "served by ask_about_media (the task any-to-any)",
-        "video-text-to-text": "the video processors of such models need torchvision, which has no build for this torch "
-        "on the package index; ask describe_image about single frames",
-        "keypoint-detection": "transformers has models for it and no pipeline; match_points covers two pictures of the "
-        "same thing",
-        "visual-document-retrieval": "the library searches text; scans can be asked one page at a time with read_page",
-        "multiple-choice": "transformers has models for it and no pipeline; `hearth classify --labels` and decide "
-        "choose among options",
-        "table-to-text": "there is no pipeline and hardly a model for it; a chat model can be given the table as text",
+        "video-text-to-text": "needs torchvision, which not every torch has a build of; describe_image takes one frame",
+        "keypoint-detection": "there is no pipeline for it; match_points compares two pictures of the same thing",
+        "visual-document-retrieval": "the library searches text; read_page answers from one scanned page at a time",
+        "multiple-choice": "there is no pipeline for it; `hearth classify --labels` and decide choose among options",
+        "table-to-text": "there is no pipeline for it; a chat model can be given the table as text",
         "tabular-to-text": "there is no pipeline for it; a chat model can be given the rows as text",
         "tabular-classification": "its models are scikit-learn pickles, which can run code when they are opened",
         "tabular-regression": "its models are scikit-learn pickles, which can run code when they are opened",
-        "time-series-forecasting": "each model family wants inputs of its own, so that there is no pipeline to offer",
-        "text-to-image": "its models are made for diffusers, a second framework of several gigabytes",
+        "time-series-forecasting": "there is no pipeline for it: each family of models wants inputs of its own",
+        "text-to-image": "its models are made for diffusers, a second framework, and large",
         "text-to-video": "its models are made for diffusers, and want a large GPU",
         "image-to-video": "its models are made for diffusers, and want a large GPU",
-        "unconditional-image-generation": "its models are made for diffusers, a second framework of several gigabytes",
+        "unconditional-image-generation": "its models are made for diffusers, a second framework, and large",
         "text-to-3d": "its models bring code of their own, which Hearth does not run",
         "image-to-3d": "its models bring code of their own, which Hearth does not run",
         "audio-to-audio": "its models are made for speechbrain or asteroid and come as pickles",

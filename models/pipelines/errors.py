@@ -83,11 +83,10 @@ class TaskFailed(ModelError):
 
 
 class BadTaskOption(ModelError):
-    """An option of a task that does not exist or has an impossible value."""
+    """An option or input of a task that does not exist, is missing or has an impossible value."""
 
     code = "bad_option"
 
     def __init__(self, task: str, reason: str, known: Sequence[str]) -> None:
         self.task, self.known = task, tuple(known)
-        options = ", ".join(self.known) or "none"
-        super().__init__(f"An option of {task} cannot be used: {reason}; its options are {options}.")
+        super().__init__(f"The task {task} cannot run: {reason}; it takes {', '.join(self.known) or 'none'}.")

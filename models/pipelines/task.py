@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from models.catalog import find
 from models.errors import BrokenModel, MissingPackage, ModelError, WrongRole
 from models.files import read_config
-from models.pipelines.elsewhere import HUB, OWN, REMOVED, Served
+from models.pipelines.elsewhere import ALIASES, HUB, OWN, REMOVED, Served
 from models.pipelines.errors import BadTaskOption, TaskFailed, UnknownTask
 from models.pipelines.media import Source, read_audio, read_image
 from models.pipelines.table import PIPELINE_TASKS, Input, PipelineRow
@@ -52,7 +52,7 @@ class PipelineTask:
             WrongRole: the model is for something else.
         """
         row = row_of(task)
-        entry = find(model, None)
+        entry = find(model, None, home)
         return cls(row, entry.label, folder_of(entry, home))
 
     def __call__(self, *inputs: Source, folder: Path | None = None, **options: Any) -> Any:
@@ -70,14 +70,12 @@ class PipelineTask:
         """
         chosen = self.options(options)
         given = self._inputs(inputs)
-        first = inputs[0] if inputs else ""
-        stem = stem_of(
-            Path(str(first)) if self.row.inputs[0].kind != "text" and not isinstance(first, bytes) else first
-        )
-        run = getattr(import_module(f"models.pipelines.{self.row.call.split('.')[0]}"), self.row.call.split(".")[1])
+        writer = Writer(folder or Path(), stem_of(inputs[0], is_path=self.row.inputs[0].kind != "text"))
+        module, _, function = self.row.call.partition(".")
+        run = getattr(import_module(f"models.pipelines.{module}"), function)
         pipe = self.pipe
         with process_scheduler().slot(), self._named_failures():
-            return run(pipe, given, chosen, Writer(folder or Path(), stem))
+            return run(pipe, given, chosen, writer)
 
     def options(self, given: dict[str, Any]) -> Any:
         """The row's options from names and values, texts understood as a command line gives them.
@@ -90,9 +88,9 @@ class PipelineTask:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise BadTaskOption(
-                self.row.task, f"{where}: {first['msg']}", list(self.row.options.model_fields)
-            ) from error
+            unknown = first["type"] == "extra_forbidden"
+            reason = f"there is no option {where}" if unknown else f"{where}: {first['msg']}"
+            raise BadTaskOption(self.row.task, reason, list(self.row.options.model_fields)) from error
 
     @cached_property
     def pipe(self) -> Any:
@@ -209,11 +207,12 @@ _PART = {
 
 
 def row_of(task: str) -> PipelineRow:
-    """The table's row for a task's name or a tool's.
+    """The table's row for a task's name, another name of it, or its tool's.
 
     Raises:
         UnknownTask: there is none; says who serves the task instead, or why nobody does.
     """
+    task = ALIASES.get(task, task)
     row = PIPELINE_TASKS.get(task) or next((row for row in PIPELINE_TASKS.values() if row.tool == task), None)
     if row is not None:
         return row

@@ -6,7 +6,7 @@ import itertools
 import os
 import wave
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.errors import HomeNotWritable
 
@@ -59,8 +59,8 @@ class Writer:
         raise AssertionError("itertools.count never ends")
 
 
-def stem_of(source: Any) -> str:
+def stem_of(source: str | Path | bytes, *, is_path: bool) -> str:
     """A short, harmless file name for an input: a path's own name, or the first words of a text."""
-    words = Path(source).stem if isinstance(source, Path) else str(source)[:40] if isinstance(source, str) else "input"
+    words = "input" if isinstance(source, bytes) else Path(source).stem if is_path else str(source)[:40]
     kept = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in words).strip("-.")
     return kept[:60] or "input"
