@@ -1,0 +1,252 @@
+"""A recipe's rows: read, mapped to the task's columns, split, fingerprinted, and kept memory-mapped in an Arrow file.
+
+Data larger than memory works, because nothing here holds more than the hashes of the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from training.errors import ColumnMissing, DataError, TooFewRows
+from training.recipe import Recipe
+from training.sources import Row, rows_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Kind = Literal["text", "label", "number", "texts", "messages", "tokens"]
+PARTS = ("train", "validation", "test")
+SOURCE, LINE = "_source", "_line"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a task reads.
+
+    `kind` "text" must be text with something in it; "label" is a text, a whole number or a list of either; "texts" and
+    "tokens" are lists of texts; "messages" is a list of `{role, content}`. `blank` allows an empty text.
+    """
+
+    name: str
+    kind: Kind = "text"
+    required: bool = True
+    blank: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data: rows in order, each with `_source` and `_line` beside the task's columns."""
+
+    rows: Dataset
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def column(self, name: str) -> list[Any]:
+        """All values of one column."""
+        return list(self.rows[name])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts; `dropped` counts rows left out by their reason."""
+
+    train: Part
+    validation: Part
+    test: Part
+    dropped: dict[str, int]
+
+    @property
+    def fingerprint(self) -> str:
+        """One hash for all rows and their order."""
+        parts = "".join(getattr(self, name).fingerprint for name in PARTS)
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def items(self) -> list[tuple[str, Part]]:
+        """The parts by name."""
+        return [(name, getattr(self, name)) for name in PARTS]
+
+
+def load_data(recipe: Recipe, columns: Sequence[Column], folder: Path) -> Splits:
+    """Reads, maps and splits; the rows are written into `folder` as Arrow files, a file a source part.
+
+    Raises:
+        DataError and its kin: with the file and the line.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    reader = _Reader(recipe, columns)
+    given = [part for part in PARTS if getattr(recipe.data, part)]
+    stored = {part: _store(reader.rows(getattr(recipe.data, part)), folder / f"{part}.arrow") for part in given}
+    chosen = {part: (part, list(range(len(stored[part].hashes)))) for part in given}
+    chosen |= {part: ("train", indices) for part, indices in _drawn(recipe, stored["train"], given).items()}
+    parts = {part: _part(recipe, part, stored[source], indices) for part, (source, indices) in chosen.items()}
+    if not len(parts["train"]):
+        raise TooFewRows(", ".join(recipe.data.train), "no row is left to learn from; check the split and the columns.")
+    return Splits(**parts, dropped=dict(reader.dropped))
+
+
+class _Reader:
+    """Rows of the recipe's sources with the task's columns."""
+
+    def __init__(self, recipe: Recipe, columns: Sequence[Column]) -> None:
+        self._recipe, self._columns = recipe, columns
+        self.dropped: dict[str, int] = {}
+
+    def rows(self, sources: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]:
+        """Each usable row and the value that keeps it together with others ("" where nothing does)."""
+        data = self._recipe.data
+        for source in sources:
+            count = 0
+            for row in rows_of(source, self._recipe.path.parent, data.hub):
+                count += 1
+                mapped = self._mapped(row, source)
+                if mapped is not None:
+                    yield mapped, self._group(row, source)
+            if not count:
+                raise TooFewRows(source, "the file has no rows.")
+
+    def _mapped(self, row: Row, source: str) -> dict[str, Any] | None:
+        value: dict[str, Any] = {}
+        for column in self._columns:
+            fixed = self._recipe.data.values.get(column.name)
+            name = self._recipe.data.columns.get(column.name, column.name)
+            if fixed is None and name not in row.values:
+                if column.required or column.name in self._recipe.data.columns:
+                    raise ColumnMissing(source, name, list(row.values), row.line)
+                continue
+            given = fixed if fixed is not None else row.values[name]
+            if (reason := _missing(given, column)) is not None:
+                self.dropped[reason] = self.dropped.get(reason, 0) + 1
+                return None
+            value[column.name] = _checked(given, column, source, row.line)
+        return value | {SOURCE: source, LINE: row.line}
+
+    def _group(self, row: Row, source: str) -> str:
+        by = self._recipe.data.split.by
+        if not by:
+            return ""
+        if by not in row.values:
+            raise ColumnMissing(source, by, list(row.values), row.line)
+        return json.dumps(row.values[by], ensure_ascii=False)
+
+
+def _missing(given: Any, column: Column) -> str | None:
+    """Why a row is left out for this value; None where it is not."""
+    if given is None or (isinstance(given, float) and math.isnan(given)):
+        return f"no {column.name}" if column.required else None
+    if column.kind == "text" and not column.blank and isinstance(given, str) and not given.strip():
+        return f"empty {column.name}"
+    return None
+
+
+def _checked(given: Any, column: Column, source: str, line: int) -> Any:
+    expected = {
+        "text": (str,),
+        "label": (str, int, bool, float, list),
+        "number": (int, float),
+        "texts": (list, str),
+        "messages": (list,),
+        "tokens": (list,),
+    }[column.kind]
+    if column.kind == "number" and isinstance(given, (str, int, float)):
+        try:
+            return float(given)
+        except ValueError as error:
+            raise DataError(source, f"{column.name} is {given!r}, expected a number.", line) from error
+    if column.kind == "text" and isinstance(given, (int, float)):
+        return str(given)
+    if not isinstance(given, expected) and not (given is None and not column.required):
+        kinds = " or ".join(one.__name__ for one in expected)
+        raise DataError(source, f"{column.name} is of type {type(given).__name__}, expected {kinds}.", line)
+    if column.kind == "label":  # text everywhere: files of one set may write 1, "1" and 1.0
+        return [_label(one) for one in given] if isinstance(given, list) else [_label(given)]
+    if column.kind == "texts" and isinstance(given, str):
+        return [given]
+    return given
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Rows on disk, with the hash of each row's content and of its group."""
+
+    rows: Dataset
+    hashes: list[bytes]
+    groups: list[bytes]
+
+
+def _store(rows: Iterable[tuple[dict[str, Any], str]], path: Path) -> _Stored:
+    """Writes rows to an Arrow file and opens it memory-mapped."""
+    from datasets import Dataset
+    from datasets.arrow_writer import ArrowWriter
+    from pyarrow import ArrowInvalid, ArrowTypeError
+
+    path.unlink(missing_ok=True)
+    hashes, groups = [], []
+    row: dict[str, Any] = {}
+    try:
+        with ArrowWriter(path=str(path)) as writer:
+            for row, group in rows:
+                writer.write(row)
+                hashes.append(_digest(content(row)))
+                groups.append(_digest(group) if group else hashes[-1])
+            if hashes:
+                writer.finalize()
+    except (ArrowInvalid, ArrowTypeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(str(row.get(SOURCE)), f"rows of different types cannot stand together ({reason}).") from error
+    return _Stored(Dataset.from_file(str(path)) if hashes else Dataset.from_dict({}), hashes, groups)
+
+
+def _drawn(recipe: Recipe, whole: _Stored, given: Sequence[str]) -> dict[str, list[int]]:
+    """Rows of the training files by part, for the parts that have no file of their own and for what stays to train.
+
+    A row's part depends on the seed and its own content (or its group) alone, so other rows never move it.
+    """
+    split = recipe.data.split
+    shares = {part: getattr(split, part) for part in ("validation", "test") if part not in given}
+    drawn: dict[str, list[int]] = {"train": [], **{part: [] for part in shares}}
+    for index, group in enumerate(whole.groups):
+        place = int.from_bytes(hashlib.sha256(f"{recipe.seed}:".encode() + group).digest()[:8], "big") / 2**64
+        for part, share in shares.items():
+            if place < share:
+                drawn[part].append(index)
+                break
+            place -= share
+        else:
+            drawn["train"].append(index)
+    return drawn
+
+
+def _part(recipe: Recipe, part: str, stored: _Stored, indices: list[int]) -> Part:
+    """The chosen rows, cut to the recipe's number of rows for this part."""
+    most = getattr(recipe.data, f"{part}_rows")
+    if most is not None and most < len(indices):
+        indices = sorted(random.Random(f"{recipe.seed}:{part}").sample(indices, most))
+    fingerprint = hashlib.sha256(b"".join(stored.hashes[index] for index in indices)).hexdigest()
+    return Part(stored.rows.select(indices) if stored.hashes else stored.rows, fingerprint)
+
+
+def content(row: Mapping[str, Any]) -> str:
+    """A row's own values as one text; where it came from left out."""
+    return json.dumps({key: row[key] for key in sorted(row) if key not in (SOURCE, LINE)}, ensure_ascii=False)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

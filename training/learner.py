@@ -1,0 +1,104 @@
+"""A base model made ready to learn by the recipe's method, and its way out: the folder that serves.
+
+Adapters are PEFT's LoRA; what is saved is small and names its base.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.errors import MissingExtra
+from training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from training.tasks.base import Task
+
+TASK_CONFIG = "task_config.json"  # the adapted model's configuration, its labels among it
+
+
+@dataclass
+class Learner:
+    """A model that learns, where it came from, and the names of its new head."""
+
+    model: Any
+    tokenizer: Any
+    base_name: str
+    base_folder: Path
+    head: tuple[str, ...]
+    method: str
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """How many weights learn, and how many there are."""
+        every = list(self.model.parameters())
+        return sum(one.numel() for one in every if one.requires_grad), sum(one.numel() for one in every)
+
+    def save(self, folder: Path, task: Task) -> None:
+        """Writes the folder that serves: an adapter with its configuration, or the whole model."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.method in ("lora", "qlora"):
+            self.model.save_pretrained(str(folder))
+            (folder / "README.md").unlink(missing_ok=True)  # PEFT's own card; ours is written when publishing
+            config = self.model.get_base_model().config.to_dict()
+            (folder / TASK_CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True), encoding="utf-8")
+        else:
+            self.model.save_pretrained(str(folder))
+            self.tokenizer.save_pretrained(str(folder))
+        task.model_files(folder)
+
+
+def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool) -> Learner:
+    """Loads the base, gives it the task's head and lets learn what the method says.
+
+    With `bf16`, what does not learn is kept in bfloat16.
+
+    Raises:
+        ModelError: the base is not here or cannot be used. MissingExtra: QLoRA without its packages.
+    """
+    from models.catalog import find
+    from models.prepare import folder_of
+    from models.trainable import load_for_training
+
+    assert recipe.base is not None
+    entry = find(recipe.base, None)
+    folder = folder_of(entry, home)
+    lora = recipe.method.kind in ("lora", "qlora")
+    model, tokenizer, head = load_for_training(
+        folder, auto_class=task.auto_class, changes=task.config_changes(), frozen_base=lora and bf16,
+        chat_template=entry.chat_template, in_4_bits=recipe.method.kind == "qlora",
+    )  # fmt: skip
+    if recipe.method.kind == "frozen":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(any(part in name.split(".") for part in head))
+    elif lora:
+        model = _with_lora(model, recipe, entry.label, head)
+    if recipe.training.gradient_checkpointing:
+        model.config.use_cache = False
+        model.gradient_checkpointing_enable()
+    return Learner(model, tokenizer, entry.label, folder, head, recipe.method.kind)
+
+
+def _with_lora(model: Any, recipe: Recipe, base_name: str, head: tuple[str, ...]) -> Any:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    method = recipe.method
+    if method.kind == "qlora" and not torch.cuda.is_available():
+        raise MissingExtra("QLoRA (4-bit weights) needs an NVIDIA GPU and bitsandbytes, and", "qlora")
+    config = LoraConfig(
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=method.dropout,
+        target_modules=list(method.layers) or "all-linear",
+        modules_to_save=list(head) or None,
+        base_model_name_or_path=base_name,
+    )
+    adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = base_name
+    for parameter in adapted.parameters():  # what learns is kept in float32, whatever the base is in
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return adapted

@@ -1,0 +1,339 @@
+"""One run from recipe to report: its folder, its lock, its fingerprint, and the order in which things happen.
+
+A run folder holds the recipe, the data as it was read, `metrics.jsonl`, checkpoints, the trained model and the report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from training import checkpoint as checkpoints
+from training.batches import Plan, make_plan
+from training.chance import kept_chance, seed_all
+from training.checks import DataReport, check_data
+from training.data import Splits, load_data
+from training.errors import Changed, NoCheckpoint, OutOfMemory, RunBusy, RunNotFound, TooLong, TrainingError
+from training.evaluation import Judgement, judge_folder
+from training.features import Features, make_features
+from training.feed import Feed
+from training.learner import Learner, make_learner
+from training.optimizer import make_optimizer, make_schedule
+from training.recipe import Recipe, load_recipe
+from training.report import write_report
+from training.steps import Steps
+from training.tasks import open_task
+from training.tasks.base import Task
+
+Show = Callable[[dict[str, Any]], None]
+_FREE = {"evaluation", "gate", "publish"}  # may change between the start and a resume
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors")
+
+
+def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = lambda line: None) -> dict[str, Any]:
+    """Trains what a recipe says and judges it; gives the report that also lies in the run folder.
+
+    Args:
+        recipe: What to do.
+        home: The data folder; runs lie in its `runs`.
+        folder: A run folder of one's own choice; it may not hold a run yet.
+        show: Is told every line of progress.
+
+    Raises:
+        TrainingError, ModelError: in one sentence; what was written before stays.
+    """
+    began = datetime.now(UTC)
+    folder = folder or home / "runs" / f"{recipe.name}-{began:%Y%m%dT%H%M%S}"
+    if (folder / "run.json").exists():
+        raise RunBusy(folder, "that finished or left it; `hearth train resume` goes on with it")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder), _told(folder):
+        shutil.copyfile(recipe.path, folder / "recipe.toml")
+        _write(folder / "recipe.json", recipe.resolved() | {"data_from": str(recipe.path.parent)})
+        return _Run(recipe, folder, home, show).whole(resume=None)
+
+
+def resume(folder: Path, *, home: Path, allow_changed: bool = False, show: Show = lambda line: None) -> dict[str, Any]:
+    """Goes on with an interrupted run from its newest whole checkpoint.
+
+    Raises:
+        RunNotFound, NoCheckpoint: nothing to go on from.
+        Changed: data, recipe, code or libraries are not what they were, and `allow_changed` is not set.
+    """
+    recipe = recipe_of(folder)
+    with _locked(folder), _told(folder):
+        found = checkpoints.newest_checkpoint(
+            folder / "checkpoints", lambda sentence: show({"event": "warning", "message": sentence})
+        )
+        if found is None:
+            raise NoCheckpoint(folder.name, "has no whole checkpoint to go on from")
+        return _Run(recipe, folder, home, show).whole(resume=found, allow_changed=allow_changed)
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe of a run folder, its data paths as they were.
+
+    Raises:
+        RunNotFound: no run there.
+    """
+    try:
+        facts = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunNotFound(folder.name, "is not there or has no recipe.json") from error
+    changes = {key: value for key, value in facts.items() if key in ("seed", "base")}
+    for part in ("data", "method", "training", "evaluation", "gate", "publish"):
+        changes |= {f"{part}.{key}": value for key, value in facts[part].items() if value is not None}
+    recipe = load_recipe(folder / "recipe.toml", changes)
+    return replace(recipe, name=facts["name"], path=Path(facts["data_from"]) / "recipe.toml")
+
+
+class _Run:
+    """The steps of one run, in order."""
+
+    def __init__(self, recipe: Recipe, folder: Path, home: Path, show: Show) -> None:
+        self.recipe, self.folder, self.home, self.show = recipe, folder, home, show
+        self.task: Task = open_task(recipe)
+        self._asked = threading.Event()
+
+    def whole(self, resume: Path | None, allow_changed: bool = False) -> dict[str, Any]:
+        splits = load_data(self.recipe, self.task.columns, self.folder / "data")
+        found = check_data(self.recipe, self.task.columns, splits)
+        self.task.prepare(splits)
+        _write(self.folder / "data.json", found.to_json() | {"fingerprint": splits.fingerprint})
+        self._fingerprint(splits, resume is not None, allow_changed)
+        bf16 = self._settle()
+        seed_all(self.recipe.seed)
+        learner = make_learner(self.recipe, self.task, self.home, bf16)
+        features = self._features(learner, splits)
+        plan = make_plan(features.lengths, self.recipe.training, self.recipe.seed)
+        self._train(learner, features, plan, splits, resume, bf16)
+        return self._finish(learner, splits, found)
+
+    def _settle(self) -> bool:
+        """Sets the threads; gives whether to compute in bfloat16."""
+        import torch
+
+        from models.device import choose_device
+
+        choice = choose_device()
+        torch.set_num_threads(self.recipe.training.threads or choice.threads)
+        wanted = self.recipe.training.precision
+        return wanted == "bf16" or (wanted == "auto" and choice.dtype == "bfloat16")
+
+    def _features(self, learner: Learner, splits: Splits) -> Features:
+        self.task.attach(learner.tokenizer, _window(learner))
+        features = make_features(self.task, splits.train, self.folder / "data" / "features.arrow")
+        share, limit = features.cut / max(1, len(features)), self.recipe.data.limits.too_long
+        if share > limit:
+            raise TooLong(
+                ", ".join(self.recipe.data.train),
+                f"{features.cut:,} of {len(features):,} rows ({share:.0%}) are over {self.task.max_tokens} tokens "
+                "and would be cut; raise training.max_tokens or data.limits.too_long.",
+            )
+        return features
+
+    def _train(
+        self, learner: Learner, features: Features, plan: Plan, splits: Splits, resume: Path | None, bf16: bool
+    ) -> None:
+        training = self.recipe.training
+        optimizer = make_optimizer(learner.model, training, learner.head)
+        schedule = make_schedule(optimizer, training, plan.steps)
+        place = checkpoints.Place(0)
+        if resume is not None:
+            place = checkpoints.read_place(resume)
+            checkpoints.load_weights(resume, learner.model)
+            checkpoints.load_optimizer(resume, learner.model, optimizer, schedule)
+        learns, every = learner.parameters
+        self.show({"event": "began", "steps": plan.steps, "rows": len(features), "learns": learns, "of": every})
+        if place.step >= plan.steps:
+            return
+        seed = self.recipe.seed
+        steps = Steps(
+            self.recipe, plan, self.folder, place,
+            judge=lambda step: self._judge(learner, splits, step), higher_is_better=self.task.higher_is_better,
+            asked_to_stop=self._asked.is_set, show=self.show,
+            begin=lambda: checkpoints.load_chance(resume) if resume is not None else seed_all(seed),
+        )  # fmt: skip
+        feed = Feed(self.task, features, plan, self.recipe.seed, place.step * training.accumulation_steps)
+        if training.loop == "trainer":
+            from training.trainer import train_with_trainer as train
+        else:
+            from training.loop import train_with_loop as train
+        with self._stoppable(), _memory(steps, features):
+            train(learner.model, self.task, feed, steps, optimizer, schedule, training, bf16)
+
+    def _judge(self, learner: Learner, splits: Splits, step: int) -> tuple[float, dict[str, float]]:
+        """The model as it is now, on the validation part; leaves chance and the model as they were."""
+        folder = self.folder / "judged" / f"step-{step:07}"
+        part = splits.validation if len(splits.validation) else splits.train
+        with kept_chance():
+            learner.save(folder, self.task)
+            judgement = judge_folder(self.task, folder, self.home, list(part))
+            _forget(folder)
+        learner.model.train()
+        return judgement.score, judgement.metrics
+
+    def _finish(self, learner: Learner, splits: Splits, found: DataReport) -> dict[str, Any]:
+        best = self._best()
+        if best is not None:
+            checkpoints.load_weights(best, learner.model)
+        final = self.folder / "model"
+        shutil.rmtree(final, ignore_errors=True)
+        learner.save(final, self.task)
+        shutil.rmtree(self.folder / "judged", ignore_errors=True)
+        return write_report(self.folder, self.recipe, self.task, splits, found, learner, self.home)
+
+    def _best(self) -> Path | None:
+        newest = checkpoints.newest_checkpoint(self.folder / "checkpoints")
+        if newest is None:
+            return None
+        step = checkpoints.read_place(newest).best_step
+        best = self.folder / "checkpoints" / f"checkpoint-{step or 0:07}"
+        return best if step is not None and checkpoints.damage(best) is None else newest
+
+    def _fingerprint(self, splits: Splits, resumed: bool, allow_changed: bool) -> None:
+        facts = fingerprint(self.recipe, splits)
+        path = self.folder / "fingerprint.json"
+        if not resumed or allow_changed:
+            _write(path, facts)
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if changes := [_change(key, before.get(key), facts.get(key)) for key in facts if before.get(key) != facts[key]]:
+            raise Changed(self.folder, changes)
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Ctrl-C and a termination signal end the run after the step that is being made, with a checkpoint."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {one: signal.signal(one, lambda *_: self._asked.set()) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+def fingerprint(recipe: Recipe, splits: Splits) -> dict[str, str]:
+    """What a resumed run must have in common with its beginning, as facts with short values."""
+    settings = {key: value for key, value in recipe.resolved().items() if key not in _FREE}
+    threads = recipe.training.threads or os.cpu_count() or 1
+    return {
+        "recipe": _hash(json.dumps(settings, sort_keys=True)),
+        "data": splits.fingerprint[:16],
+        "code": _code(),
+        "threads": str(threads),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def _code() -> str:
+    """A hash of the code that decides what a run computes."""
+    import models.prompts
+
+    files = [*sorted(Path(__file__).parent.rglob("*.py")), Path(models.prompts.__file__)]
+    return _hash("".join(path.read_text(encoding="utf-8") for path in files))
+
+
+def _change(key: str, before: str | None, now: str | None) -> str:
+    return f"{key} ({before} -> {now})" if key in (*_LIBRARIES, "threads") else f"the {key}"
+
+
+def _window(learner: Learner) -> int:
+    from models.files import read_config
+    from models.loading import encoder_folder
+    from models.tasks.base import window_tokens
+
+    return window_tokens(learner.tokenizer, read_config(encoder_folder(learner.base_folder)))
+
+
+def _forget(folder: Path) -> None:
+    from models.loading import unload_all
+
+    unload_all()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _memory(steps: Steps, features: Features) -> Iterator[None]:
+    """Turns running out of memory into advice."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_big(steps, features) from error
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise _too_big(steps, features) from error
+
+
+def _too_big(steps: Steps, features: Features) -> OutOfMemory:
+    rows = [row for batch in steps.plan.of_step(steps.place.step) for row in batch]
+    return OutOfMemory(steps.place.step + 1, len(rows), max(features.lengths[row] for row in rows))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the run folder; the system lets go of it when the process dies, however it dies."""
+    if not folder.is_dir():
+        raise RunNotFound(folder.name, "is not there")
+    lock = FileLock(folder / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunBusy(folder, _holder(folder)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Keeps `run.json`: what state the run is in, and the process that has it."""
+    facts: dict[str, Any] = {"process": os.getpid(), "began": datetime.now(UTC).isoformat(timespec="seconds")}
+    _write(folder / "run.json", facts | {"state": "running"})
+    try:
+        yield
+    except BaseException as error:
+        code = error.code if isinstance(error, TrainingError) else getattr(error, "code", type(error).__name__)
+        state = "interrupted" if code in ("interrupted", "KeyboardInterrupt") else "failed"
+        _write(folder / "run.json", facts | {"state": state, "code": code, "message": str(error)})
+        raise
+    _write(folder / "run.json", facts | {"state": "finished", "ended": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["process"])
+    except (OSError, ValueError, KeyError):
+        return "unknown"
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+__all__ = ["Judgement", "fingerprint", "recipe_of", "resume", "run"]

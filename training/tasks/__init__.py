@@ -1,0 +1,35 @@
+"""What each task means: its columns, its model, how rows become numbers, and the class that serves and judges it.
+
+One file a task; they are imported when a recipe names them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+    from training.tasks.base import Task
+
+# kind -> module and class
+KINDS: dict[str, tuple[str, str]] = {
+    "sequence-classification": ("sequence_classification", "SequenceClassification"),
+}
+
+
+def task_class(kind: str) -> type[Task]:
+    """The class of a task kind."""
+    module, name = KINDS[kind]
+    found: type[Task] = getattr(import_module(f"training.tasks.{module}"), name)
+    return found
+
+
+def options_class(kind: str) -> type:
+    """The dataclass of a task's own recipe keys."""
+    return task_class(kind).Options
+
+
+def open_task(recipe: Recipe) -> Task:
+    """The task of a recipe."""
+    return task_class(recipe.task)(recipe)
