@@ -1,4 +1,4 @@
-"""The command line's `models` verbs: list, show, prepare, convert and pull.
+"""The command line's `models` verbs: list, show, prepare, convert and pull; those for versions are added beside them.
 
 Handlers give JSON-able values and import what they need when they run.
 """
@@ -8,20 +8,26 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from models import registry_commands
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from models.catalog import Entry
+    from models.profiles import Profile
+    from models.serving import Roles
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     """Registers the verbs of this room."""
     models = verbs.add_parser("models", help="the models on this machine")
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", parents=[common], help="every known model and whether it is ready")
+    listing = actions.add_parser(
+        "list", parents=[common], help="what serves each role, the profiles, models and versions"
+    )
     listing.set_defaults(handler=_list, render=_render_list)
     show = actions.add_parser("show", parents=[common], help="one model in detail")
-    show.add_argument("name", help="embedded name, org/name[@revision] on the hub, or a folder")
+    show.add_argument("name", help="a name, name@version, org/name[@revision] on the hub, or a folder")
     show.set_defaults(handler=_show, render=_render_show)
     prepare = actions.add_parser("prepare", parents=[common], help="check and convert the embedded models now")
     prepare.set_defaults(handler=_prepare, render=_render_prepare)
@@ -29,17 +35,47 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     convert.add_argument("name", nargs="?", help="a chat model (default: the embedded one)")
     convert.set_defaults(handler=_convert, render=_render_prepare)
     pull = actions.add_parser("pull", parents=[common], help="download a model from the Hugging Face hub")
-    pull.add_argument("name", help="org/name[@revision]")
-    pull.set_defaults(handler=_pull, render=_render_prepare)
+    pull.add_argument("name", nargs="?", help="org/name[@revision]; with --profile all models of one")
+    pull.set_defaults(handler=_pull, render=_render_pull, parser=pull)
+    registry_commands.add_verbs(actions, common)
 
 
-def _list(args: argparse.Namespace, house: Any) -> list[dict[str, Any]]:
+def _list(args: argparse.Namespace, house: Any) -> dict[str, Any]:
     from models.catalog import EMBEDDED
     from models.prepare import prepared_folder
+    from models.profiles import all_profiles
     from models.pull import pulled_models
+    from models.serving import Roles
 
+    roles = Roles.of(house)
     embedded = [_facts(entry, prepared_folder(entry, house.home)) for entry in EMBEDDED]
-    return embedded + [_facts(entry, folder) for entry, folder in pulled_models(house.home)]
+    return {
+        "roles": [serving.to_json() for serving in roles.all()],
+        "profile": {"name": roles.choice.profile.name, "reason": roles.choice.reason},
+        "profiles": [_profile_facts(profile, roles) for profile in all_profiles().values()],
+        "models": embedded + [_facts(entry, folder) for entry, folder in pulled_models(house.home)],
+        "versions": [registry_commands.version_facts(version) for version in roles.registry.versions()],
+    }
+
+
+def _profile_facts(profile: Profile, roles: Roles) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "words": profile.words,
+        "lacking": list(profile.lacking(roles.machine, roles.pulled)),
+        "download_bytes": profile.download_bytes(roles.pulled),
+        "roles": {
+            role: {
+                "model": model.name,
+                "licence": model.licence,
+                "size_bytes": model.size_bytes,
+                "context_tokens": model.context_tokens,
+                "languages": list(model.languages),
+                "pulled": model.name in roles.pulled,
+            }
+            for role, model in profile.roles.items()
+        },
+    }
 
 
 def _show(args: argparse.Namespace, house: Any) -> dict[str, Any]:
@@ -48,7 +84,9 @@ def _show(args: argparse.Namespace, house: Any) -> dict[str, Any]:
     from models.loading import encoder_folder
     from models.prepare import folder_of, prepared_folder
 
-    entry = find(args.name, None)
+    entry = find(args.name, None, house.home)
+    if entry.version is not None:
+        return _show_version(entry.label, house)
     folder = prepared_folder(entry, house.home) if entry.kind == "embedded" else folder_of(entry, house.home)
     facts = _facts(entry, folder)
     if folder is not None:
@@ -62,6 +100,22 @@ def _show(args: argparse.Namespace, house: Any) -> dict[str, Any]:
     return facts
 
 
+def _show_version(label: str, house: Any) -> dict[str, Any]:
+    from models.registry import Registry
+
+    registry = Registry(house.home)
+    version = registry.resolve(label)
+    return {
+        **registry_commands.version_facts(version),
+        "others": [other.label for other in registry.versions(version.name) if other.label != label],
+        "history": [
+            {"action": change.action, "version": change.label, "at": change.at}
+            for change in registry.history(version.role)
+        ],
+        "card": version.card,
+    }
+
+
 def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
     from models.prepare import prepare_embedded
 
@@ -73,19 +127,44 @@ def _convert(args: argparse.Namespace, house: Any) -> dict[str, str]:
     from models.engines.openvino_convert import convert
     from models.prepare import folder_of
 
-    entry = find(args.name, "chat")
+    entry = find(args.name, "chat", house.home)
     return {entry.label: str(convert(folder_of(entry, house.home), house.home, name=entry.label))}
 
 
-def _pull(args: argparse.Namespace, house: Any) -> dict[str, str]:
+def _pull(args: argparse.Namespace, house: Any) -> dict[str, Any]:
     from models.catalog import find
     from models.errors import ModelNotFound
     from models.pull import pull
 
-    entry = find(args.name, None)
+    if args.name is None:
+        wanted = getattr(args, "set_profile", None)
+        if wanted is None:
+            args.parser.error("a NAME is missing, or --profile small, base or gpu")
+        return _pull_profile(house)
+    entry = find(args.name, None, house.home)
     if entry.kind != "hub":
         raise ModelNotFound(args.name, hint=f"{args.name} is on this machine already; only hub models are pulled.")
-    return {entry.label: str(pull(entry, house.home))}
+    return {"pulled": {entry.label: str(pull(entry, house.home))}, "failed": []}
+
+
+def _pull_profile(house: Any) -> dict[str, Any]:
+    """Every model of the profile that `--profile` names; those that fail are named and the others still come."""
+    import sys
+
+    from models.catalog import find
+    from models.errors import ModelError
+    from models.pull import pull
+    from models.serving import Roles
+
+    pulled, failed = {}, []
+    profile = Roles.of(house).choice.profile
+    for number, model in enumerate(profile.models, start=1):
+        print(f"{number}/{len(profile.models)} {model.name}, {model.size_bytes / 10**9:.1f} GB", file=sys.stderr)
+        try:
+            pulled[model.name] = str(pull(find(model.name, None), house.home))
+        except ModelError as error:
+            failed.append({"model": model.name, "code": error.code, "message": str(error)})
+    return {"pulled": pulled, "failed": failed}
 
 
 def _facts(entry: Entry, folder: Path | None) -> dict[str, Any]:
@@ -102,16 +181,33 @@ def _facts(entry: Entry, folder: Path | None) -> dict[str, Any]:
     }
 
 
-def _render_list(value: list[dict[str, Any]]) -> str:
-    rows = [
-        (fact["name"], fact["role"] or "", fact["kind"], "ready" if fact["ready"] else "not prepared") for fact in value
-    ]
-    return "\n".join("  ".join(f"{cell:<26}" for cell in row).rstrip() for row in rows)
+def _render_list(value: dict[str, Any]) -> str:
+    chosen = value["profile"]
+    lines = [f"{one['role']:13} {one['model'] or '-':36} {one['reason']}" for one in value["roles"]]
+    lines += ["", f"profile {chosen['name']}: {chosen['reason']}"]
+    for profile in value["profiles"]:
+        lacks = f"; lacks {', '.join(profile['lacking'])}" if profile["lacking"] else ""
+        size = f", {profile['download_bytes'] / 10**9:.1f} GB to pull" if profile["download_bytes"] else ""
+        lines.append(f"  {profile['name']:6} {profile['words']}{size}{lacks}")
+    lines.append("")
+    for fact in value["models"]:
+        state = "ready" if fact["ready"] else "not prepared"
+        lines.append(f"{fact['name']:50} {fact['role'] or '':8} {fact['kind']:10} {state}")
+    for fact in value["versions"]:
+        lines.append(f"{fact['version']:50} {fact['role']:8} {fact['kind']:10} {', '.join(fact['aliases'])}".rstrip())
+    return "\n".join(lines)
 
 
 def _render_show(value: dict[str, Any]) -> str:
-    return "\n".join(f"{key.replace('_', ' ')}: {fact}" for key, fact in value.items() if fact not in (None, []))
+    facts = {key: fact for key, fact in value.items() if fact not in (None, [], {}) and key != "card"}
+    lines = [f"{key.replace('_', ' ')}: {fact}" for key, fact in facts.items()]
+    return "\n".join([*lines, *(["", value["card"]] if value.get("card") else [])])
 
 
 def _render_prepare(value: dict[str, str]) -> str:
     return "\n".join(f"{name} is ready in {folder}" for name, folder in value.items())
+
+
+def _render_pull(value: dict[str, Any]) -> str:
+    failed = [f"{one['model']} failed: {one['message']}" for one in value["failed"]]
+    return "\n".join([*(f"{name} is ready in {folder}" for name, folder in value["pulled"].items()), *failed])
