@@ -1,10 +1,11 @@
-# Hearth: `make chat` opens the assistant, `make check` runs the quick tests, `make test` runs everything.
+# Hearth: `make chat` opens the assistant, `make check` runs the quick tests, `make test` runs everything but the
+# twenty minutes of kills and failing disks, which are `make campaign`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 RUN    := $(VENV)/bin
 PORT   ?= 8000
 
-.PHONY: chat install dev check test lint clean
+.PHONY: chat install dev check test campaign lint clean
 chat: install
 	$(RUN)/hearth models prepare
 	$(RUN)/hearth chat --port $(PORT)
@@ -36,7 +37,10 @@ check: lint
 
 test: lint
 	sh tests/install-browser.sh
-	$(RUN)/python -m pytest -m 'not benchmark'
+	$(RUN)/python -m pytest -m 'not benchmark and not campaign'
+
+campaign: dev
+	$(RUN)/python -m pytest -m campaign -s
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache test-output
