@@ -18,6 +18,7 @@ from models.environment import allow_endpoint
 from models.remote import RemoteOptions, explain
 from models.remote_chat import RemoteChat
 
+_NO_KEY = "none"
 _FAMILIES = (httpx.HTTPError, HfHubHTTPError, InferenceTimeoutError, OSError)
 
 
@@ -33,12 +34,10 @@ class HuggingFaceChatModel(RemoteChat, ChatHuggingFace):
         """The model of a catalog entry; nothing is connected yet."""
         endpoint = _reachable(entry)
         where = {"repo_id": endpoint.address} if endpoint.model else {"endpoint_url": endpoint.address}
-        # by header, as the package sends a key to huggingface.co only and endpoints of one's own have other hosts
-        headers = {"headers": {"Authorization": f"Bearer {options.api_key}"}} if options.api_key else {}
-        values: dict[str, Any] = where | {"timeout": int(options.timeout_seconds), "server_kwargs": headers}
-        model = cls(
-            llm=HuggingFaceEndpoint(**values), max_tokens=max_new_tokens, temperature=temperature, stream_usage=True
-        )
+        values: dict[str, Any] = where | {"timeout": int(options.timeout_seconds)}
+        model = cls(llm=HuggingFaceEndpoint(**values), max_tokens=max_new_tokens, stream_usage=True)
+        model.temperature = temperature  # 0 given above would be taken for nothing, and another put in its place
+        _take_key(model.llm.client, endpoint, options)
         model.settle(entry, options, max_new_tokens)
         return model
 
@@ -52,9 +51,8 @@ class HuggingFaceRemoteEmbeddings(Embeddings):
         self._options = options
         if not self.endpoint.model:
             raise BadEndpoint("embeddings of an endpoint's own URL are asked for as https://host/v1#model")
-        self._client = HuggingFaceEndpointEmbeddings(
-            model=self.endpoint.model, huggingfacehub_api_token=options.api_key
-        )
+        self._client = HuggingFaceEndpointEmbeddings(model=self.endpoint.model)
+        _take_key(self._client.client, self.endpoint, options)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in order."""
@@ -81,3 +79,9 @@ def _reachable(entry: Entry) -> Endpoint:
     else:
         allow_endpoint(f"{endpoint.address}/")
     return endpoint
+
+
+def _take_key(client: Any, endpoint: Endpoint, options: RemoteOptions) -> None:
+    """Gives a key to the hub's own client, which does not show it; the saved hub token goes to the hub alone."""
+    if options.api_key or not endpoint.model:
+        client.token = options.api_key or _NO_KEY
