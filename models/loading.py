@@ -128,14 +128,14 @@ def load_tokenizer(folder: Path, *, chat_template: str | None = None) -> Any:
     return _kept(("tokenizer", folder, chat_template), lambda: _load_tokenizer(folder, chat_template))
 
 
-def load_embeddings(folder: Path, *, name: str, batch_size: int) -> HuggingFaceEmbeddings:
-    """The sentence encoder of a folder, loaded once a process.
+def load_embeddings(folder: Path, *, name: str, batch_size: int, exact: bool = False) -> HuggingFaceEmbeddings:
+    """The sentence encoder of a folder, loaded once a process; `exact` computes in float32 on the CPU, as a reference.
 
     Raises:
         ModelNotFound, UnsafeModel, BrokenModel, DoesNotFit: as for `load_chat`.
     """
     loaded: HuggingFaceEmbeddings = _kept(
-        ("embed", folder, batch_size), lambda: _load_embeddings(folder, name, batch_size)
+        ("embed", folder, batch_size, exact), lambda: _load_embeddings(folder, name, batch_size, exact)
     )
     return loaded
 
@@ -273,12 +273,12 @@ def _load_tokenizer(folder: Path, chat_template: str | None) -> Any:
     return tokenizer
 
 
-def _load_embeddings(folder: Path, name: str, batch_size: int) -> HuggingFaceEmbeddings:
+def _load_embeddings(folder: Path, name: str, batch_size: int, exact: bool) -> HuggingFaceEmbeddings:
     from langchain_huggingface import HuggingFaceEmbeddings
 
     encoder = encoder_folder(folder)
     config, weights = read_config(encoder), read_weights(encoder)
-    choice = _settle(name, weights, config)
+    choice = _settle(name, weights, config, replace(choose_device(), device="cpu", dtype="float32") if exact else None)
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     common = {"normalize_embeddings": True, "batch_size": batch_size}
     with _quiet(), _as_broken(folder):

@@ -31,15 +31,15 @@ class Fixed:
 def chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EngineChoice:
     monkeypatch.setattr(choice, "_LOOK_AGAIN_SECONDS", 0.0)
     monkeypatch.setattr(choice, "_installed", lambda: True)
-    monkeypatch.setattr(openvino_convert, "is_ready", lambda folder, home: False)
-    monkeypatch.setattr(openvino_convert, "refusal", lambda folder, home: None)
+    monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: False)
+    monkeypatch.setattr(openvino_convert, "refusal", lambda *_: None)
     monkeypatch.setattr(openvino, "OpenVinoEngine", lambda folder: Fixed("openvino"))
     return EngineChoice(Fixed("torch"), tmp_path / "model", tmp_path, "tiny", "cpu")
 
 
 def test_torch_serves_until_the_conversion_is_ready(chosen: EngineChoice, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen.engine().name == "torch"
-    monkeypatch.setattr(openvino_convert, "is_ready", lambda folder, home: True)
+    monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: True)
     engine = chosen.engine()
     assert engine.name == "openvino"
     assert chosen.engine() is engine
@@ -55,8 +55,8 @@ def test_a_refused_conversion_says_its_reason_and_is_not_tried_again(
     chosen: EngineChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began: list[str] = []
-    monkeypatch.setattr(openvino_convert, "refusal", lambda folder, home: "its answers differ")
-    monkeypatch.setattr(openvino_convert, "convert_in_background", lambda *_, name: began.append(name))
+    monkeypatch.setattr(openvino_convert, "refusal", lambda *_: "its answers differ")
+    monkeypatch.setattr(openvino_convert, "convert_in_background", lambda *_, name, form: began.append(name))
     chosen.begin_conversion()
     assert began == []
     with pytest.raises(EngineUnavailable, match="its answers differ"):
@@ -67,7 +67,9 @@ def test_one_conversion_is_begun_and_none_once_it_is_ready(
     chosen: EngineChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began: list[str] = []
-    monkeypatch.setattr(openvino_convert, "convert_in_background", lambda *_, name: began.append(name) or "running")
+    monkeypatch.setattr(
+        openvino_convert, "convert_in_background", lambda *_, name, form: began.append(name) or "running"
+    )
     chosen.begin_conversion()
     chosen.begin_conversion()
     assert began == ["tiny"]
@@ -82,7 +84,7 @@ def test_k15_a_conversion_ends_with_the_process_that_began_it(
         def stop(self) -> None:
             stopped.append("stopped")
 
-    monkeypatch.setattr(openvino_convert, "convert_in_background", lambda *_, name: Running())
+    monkeypatch.setattr(openvino_convert, "convert_in_background", lambda *_, **__: Running())
     chosen.begin_conversion()
     chosen.stop_conversion()
     chosen.stop_conversion()
@@ -95,13 +97,13 @@ def test_a_conversion_that_cannot_be_opened_leaves_torch_serving(
     def broken(folder: Path) -> Fixed:
         raise BrokenModel(folder, "it cannot be read")
 
-    monkeypatch.setattr(openvino_convert, "is_ready", lambda folder, home: True)
+    monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: True)
     monkeypatch.setattr(openvino, "OpenVinoEngine", broken)
     assert chosen.engine().name == "torch"
 
 
 def test_a_model_on_a_gpu_is_never_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_convert, "is_ready", lambda folder, home: True)
+    monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: True)
     chosen = EngineChoice(Fixed("torch"), tmp_path, tmp_path, "tiny", "cuda")
     chosen.begin_conversion()
     assert chosen.engine().name == "torch"

@@ -1,0 +1,110 @@
+"""The forms in which OpenVINO serves a model: as a chat model, as vectors of texts, as scores of texts.
+
+Each fills a folder with the program and the report of its parity check, and raises where that check fails.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from models.engines import encoder_parity
+from models.engines.base import GenerationOptions
+from models.engines.openvino_paged import IR_FILE, import_openvino
+from models.engines.parity import ANSWER_TOKENS, check_parity, probe_prompts, torch_logits
+
+FormName = Literal["chat", "vectors", "scores"]
+
+_TRIAL_CACHE_BYTES = 64 * 1024**2
+_REFERENCE_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Form:
+    """Where a form's folder lies beside the model, and its recipe, raised when that changes so that it is made anew."""
+
+    suffix: str
+    recipe: str
+
+
+FORMS: dict[FormName, Form] = {
+    "chat": Form("openvino-int8", "2"),
+    "vectors": Form("openvino-vectors", "1"),
+    "scores": Form("openvino-scores", "1"),
+}
+
+
+def fill(form: FormName, target: Path, folder: Path, name: str) -> None:
+    """Writes the converted model of `folder` into `target`.
+
+    Raises:
+        ConversionFailed: the model cannot be converted.
+        ParityFailed: it behaves differently then.
+    """
+    {"chat": _fill_chat, "vectors": _fill_vectors, "scores": _fill_scores}[form](target, folder, name)
+
+
+def _fill_chat(target: Path, folder: Path, name: str) -> None:
+    from models.engines.openvino import OpenVinoEngine
+    from models.engines.openvino_export import export_int8
+    from models.loading import load_chat
+
+    loaded = load_chat(folder, name=name)
+    prompts = probe_prompts(loaded.tokenizer)
+    _save(export_int8(loaded.model, prompts, name=name), target)
+    options = GenerationOptions(max_new_tokens=ANSWER_TOKENS, stop_token_ids=loaded.stop_token_ids)
+    with closing(OpenVinoEngine(target, cache_bytes=_TRIAL_CACHE_BYTES)) as engine:
+
+        def answer(prompt: Sequence[int]) -> list[int]:
+            return list(engine.stream(prompt, options, threading.Event()))
+
+        check_parity(torch_logits(loaded.model), engine.logits, answer, prompts).save(target)
+
+
+def _fill_vectors(target: Path, folder: Path, name: str) -> None:
+    from models.encoder_files import EncoderFiles
+    from models.engines.openvino_export import export_encoder
+    from models.engines.openvino_sentences import ConvertedSentenceEncoder
+    from models.engines.torch_modules import SentenceModule
+    from models.loading import load_embeddings
+
+    reference = load_embeddings(folder, name=name, batch_size=_REFERENCE_BATCH, exact=True)
+    module = SentenceModule(reference._client)
+    _save(export_encoder(module, ("input_ids", "attention_mask"), name=name), target)
+    files = EncoderFiles(folder)
+    texts = encoder_parity.texts(files.window)
+    candidate = ConvertedSentenceEncoder(files, target)
+    wanted = reference.embed_documents(texts) + [reference.embed_query(text) for text in texts]
+    found = [candidate.documents(texts), *(candidate.query(text)[None] for text in texts)]
+    encoder_parity.check_vectors(np.array(wanted, np.float32), np.concatenate(found)).save(target)
+
+
+def _fill_scores(target: Path, folder: Path, name: str) -> None:
+    from models.engines.openvino_encoder import OpenVinoEncoder
+    from models.engines.openvino_export import export_encoder
+    from models.engines.torch_modules import ScoreModule, torch_scores
+    from models.files import read_config
+    from models.loading import load_part, load_tokenizer
+    from models.tasks.base import window_tokens
+
+    model = load_part(folder, name=name, model_class="AutoModelForSequenceClassification", fast=False).cpu()
+    tokenizer = load_tokenizer(folder)
+    window = window_tokens(tokenizer, read_config(folder))
+    texts = encoder_parity.texts(window)
+    encoded = tokenizer(texts, texts[::-1], truncation="longest_first", max_length=window, verbose=False)
+    names = [key for key in tokenizer.model_input_names if key in encoded]
+    rows: list[dict[str, Any]] = [{key: encoded[key][at] for key in names} for at in range(len(texts))]
+    _save(export_encoder(ScoreModule(model), names, name=name), target)
+    candidate = OpenVinoEncoder(target, window=window)
+    found = candidate.run(rows, {"input_ids": int(tokenizer.pad_token_id or 0)})
+    encoder_parity.check_scores(torch_scores(model, rows), found).save(target)
+
+
+def _save(program: Any, target: Path) -> None:
+    import_openvino().save_model(program, str(target / IR_FILE), compress_to_fp16=False)
