@@ -31,6 +31,8 @@ def answer_on_terminal(assistant: Assistant, question: str, *, tool: str, quiet:
         AnswerFailed: with the code and sentence of what stopped the answer.
     """
     live = not quiet and sys.stderr.isatty()
+    if not quiet and (endpoint := getattr(assistant.chat_model, "endpoint", None)):
+        print(f"The chat model is at {endpoint.host}: the question and passages are sent there.", file=sys.stderr)
     for event in assistant.stream(question, tool=tool):
         match event:
             case Token(text=text) if live:

@@ -34,6 +34,8 @@ from models.tasks.zero_shot import EmbeddingZeroShot, EntailmentZeroShot, Likeli
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+    from models.remote_chat import RemoteChat
+
 Opened = TypeVar("Opened")
 
 
@@ -51,7 +53,7 @@ class Tasks:
         self,
         home: Path,
         *,
-        chat: Callable[[], LocalChatModel],
+        chat: Callable[[], LocalChatModel | RemoteChat],
         embeddings: Callable[[], Embeddings],
         roles: Roles | None = None,
     ) -> None:
