@@ -49,7 +49,7 @@ class House:
             if self._roles is None:
                 from models.serving import Roles
 
-                self._roles = Roles.of(self)
+                self._roles = Roles.by_settings(self)
             return self._roles
 
     def tasks(self) -> Tasks:

@@ -22,6 +22,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     _add_eval(verbs, common)
     doctor = verbs.add_parser("doctor", parents=[common], help="what this machine has, lacks and will use")
     doctor.add_argument("--offline", action="store_true", help="also answer a question while the network is cut")
+    doctor.add_argument("--calibrate", action="store_true", help="measure the models' speed anew, about ten seconds")
     doctor.set_defaults(handler=_doctor, render=_render_doctor)
     settings = verbs.add_parser("settings", parents=[common], help="every setting with its value and where it is from")
     settings.set_defaults(handler=lambda options, house: house.settings.table(), render=_render_settings)
@@ -114,7 +115,7 @@ def _render_scores(value: dict[str, Any]) -> str:
 def _doctor(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
     from agent.doctor import examine
 
-    return [check.to_json() for check in examine(house, offline=options.offline)]
+    return [check.to_json() for check in examine(house, offline=options.offline, calibrate=options.calibrate)]
 
 
 def _render_doctor(value: list[dict[str, Any]]) -> str:

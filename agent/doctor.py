@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from agent.assembly import House
+from agent.checks import Check
 
 _PACKAGES = (
     "torch", "transformers", "langchain", "langchain-huggingface", "sentence-transformers", "faiss-cpu", "tantivy",
@@ -23,32 +24,22 @@ _PACKAGES = (
 _FREE_BYTES_WANTED = 2 * 2**30
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at: what was found, whether it is as it should be, and the command that mends it."""
-
-    name: str
-    ok: bool
-    found: str
-    mend: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The check as `hearth doctor --json` prints it."""
-        return asdict(self)
-
-
-def examine(house: House, *, offline: bool = False) -> Iterator[Check]:
+def examine(house: House, *, offline: bool = False, calibrate: bool = False) -> Iterator[Check]:
     """Every check, in the order a person would mend them.
 
     Args:
         house: the home and settings to look at.
         offline: also ingest a document and answer a question while connections are refused.
+        calibrate: measure the models' speed anew, which takes about ten seconds.
     """
+    from agent.doctor_elsewhere import examine_elsewhere
+    from agent.doctor_models import examine_models
+
     yield Check("python", True, sys.version.split()[0])
     yield from map(_package, _PACKAGES)
     yield _home(house.home)
     yield _device()
-    yield from _models(house)
+    yield from examine_models(house, calibrate=calibrate)
     yield _library(house)
     yield _port(house.settings.host, house.settings.port)
     if offline:
@@ -78,28 +69,6 @@ def _device() -> Check:
 
     choice = choose_device()
     return Check("device", True, f"{choice.device} in {choice.dtype}: {choice.reason}; {os.cpu_count()} processors")
-
-
-def _models(house: House) -> Iterator[Check]:
-    from models.catalog import Role, find
-    from models.errors import ModelError
-    from models.prepare import prepared_folder, wheel_file
-
-    wanted: tuple[tuple[Role, str], ...] = (
-        ("chat", house.settings.chat_model),
-        ("embed", house.settings.embed_model),
-    )
-    for role, name in wanted:
-        try:
-            entry = find(name, role)
-            ready = entry.kind != "embedded" or prepared_folder(entry, house.home) is not None
-            if not ready:
-                wheel_file(entry)
-        except ModelError as error:
-            yield Check(f"{role} model", False, str(error), "hearth models list")
-        else:
-            found = f"{entry.label}, {'ready' if ready else 'prepared at the first use'}"
-            yield Check(f"{role} model", True, found, None if ready else "hearth models prepare")
 
 
 def _library(house: House) -> Check:

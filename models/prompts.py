@@ -87,6 +87,7 @@ def render(
                 add_generation_prompt=True,
                 return_dict=False,
                 sanitize_control_tokens=True,
+                enable_thinking=False,  # for templates that would have the model think aloud first, such as Qwen3's
             )
     except Exception as error:  # a template is a program from the model's files: it can raise anything
         raise TemplateFailed(model, f"{type(error).__name__}: {error}") from error

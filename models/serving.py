@@ -73,7 +73,15 @@ class Roles:
 
     @classmethod
     def of(cls, house: Any) -> Roles:
-        """The roles of an opened house (agent/assembly.py), by its settings; a house without settings has none."""
+        """The roles of an opened house (agent/assembly.py), which keeps them; else new ones by its settings."""
+        if hasattr(house, "roles"):
+            kept: Roles = house.roles()
+            return kept
+        return cls.by_settings(house)
+
+    @classmethod
+    def by_settings(cls, house: Any) -> Roles:
+        """The roles as the settings of a house have them; a house without settings names no model."""
         settings = getattr(house, "settings", None)
         tasks: Mapping[str, str] = getattr(settings, "tasks", None) or {}
         named = {role: str(getattr(settings, setting_of(role), "") or "") for role in ROLES}
@@ -123,6 +131,11 @@ class Roles:
             except ModelError as error:
                 found.append(Serving(role, None, "", "nothing", str(error), f"hearth models rollback {role}"))
         return found
+
+    def task_models(self, configured: Mapping[str, str]) -> dict[str, str]:
+        """The models of the pipeline tasks: those of the setting `tasks`, and what serves pictures and speech."""
+        serving = {task: self.serving(role).name for role, task in _PIPELINE_TASKS.items()}
+        return {task: name for task, name in serving.items() if name} | dict(configured)
 
     def _from_profile(self, role: str) -> Serving | None:
         from models.pull import pulled_folder

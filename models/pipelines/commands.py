@@ -30,7 +30,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
 
 def _task(options: argparse.Namespace, house: Any) -> Any:
     if options.name == "list":
-        return task_list(house.settings.tasks)
+        return task_list(_models(house))
     if bool(options.input) != bool(options.output):
         options.parser.error("--input and --output belong together")
     if options.input and options.inputs:
@@ -48,15 +48,21 @@ def _task(options: argparse.Namespace, house: Any) -> Any:
 
 def _model_for(row: Any, options: argparse.Namespace, house: Any) -> str:
     """The model that the call names, else the settings'; a decision can be made by the chat model."""
-    from models.catalog import DEFAULTS
     from models.pipelines.errors import NoPipelineModel
+    from models.serving import Roles
 
-    name = options.model or house.settings.tasks.get(row.task)
+    name = options.model or _models(house).get(row.task)
     if not name and row.task == "decision":
-        name = house.settings.chat_model or DEFAULTS["chat"].name
+        name = Roles.of(house).serving("chat").name
     if not name:
         raise NoPipelineModel(row.task, row.examples)
     return str(name)
+
+
+def _models(house: Any) -> dict[str, str]:
+    from models.serving import Roles
+
+    return Roles.of(house).task_models(house.settings.tasks)
 
 
 def _options(options: argparse.Namespace) -> dict[str, Any]:
