@@ -40,6 +40,7 @@ def examine(house: House, *, offline: bool = False, calibrate: bool = False) -> 
     yield _home(house.home)
     yield _device()
     yield from examine_models(house, calibrate=calibrate)
+    yield from examine_elsewhere(house)
     yield _library(house)
     yield _port(house.settings.host, house.settings.port)
     if offline:
