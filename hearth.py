@@ -22,11 +22,13 @@ import models.commands
 import models.pipelines.commands
 import models.task_commands
 import retrieval.commands
+import training.commands
 from agent.errors import AgentError
 from chat.errors import ChatError
 from models.errors import ModelError
 from models.profiles import AUTO, PROFILE_NAMES
 from retrieval.errors import RetrievalError
+from training.errors import TrainingError
 
 ROOMS = (
     chat.commands,
@@ -36,8 +38,9 @@ ROOMS = (
     models.commands,
     models.task_commands,
     models.pipelines.commands,
+    training.commands,
 )
-NAMED_ERRORS = (AgentError, ChatError, ModelError, RetrievalError)
+NAMED_ERRORS = (AgentError, ChatError, ModelError, RetrievalError, TrainingError)
 
 
 class Parser(argparse.ArgumentParser):

@@ -124,7 +124,7 @@ class Evaluation:
     """How the trained model is judged: its metric, and what it is held against."""
 
     metric: str | None = None
-    baseline: Literal["simple", "current", "untrained"] = "simple"
+    baseline: Literal["simple", "current"] = "simple"
 
 
 @dataclass(frozen=True)

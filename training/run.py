@@ -27,13 +27,13 @@ from training.chance import kept_chance, seed_all
 from training.checks import DataReport, check_data
 from training.data import Splits, load_data
 from training.errors import Changed, NoCheckpoint, OutOfMemory, RunBusy, RunNotFound, TooLong, TrainingError
-from training.evaluation import Judgement, judge_folder
+from training.evaluation import judge_folder
 from training.features import Features, make_features
 from training.feed import Feed
 from training.learner import Learner, make_learner
 from training.optimizer import make_optimizer, make_schedule
 from training.recipe import Recipe, load_recipe
-from training.report import write_report
+from training.report import judged_rows, write_report
 from training.steps import Steps
 from training.tasks import open_task
 from training.tasks.base import Task
@@ -55,8 +55,7 @@ def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = 
     Raises:
         TrainingError, ModelError: in one sentence; what was written before stays.
     """
-    began = datetime.now(UTC)
-    folder = folder or home / "runs" / f"{recipe.name}-{began:%Y%m%dT%H%M%S}"
+    folder = folder or new_run_folder(recipe, home)
     if (folder / "run.json").exists():
         raise RunBusy(folder, "that finished or left it; `hearth train resume` goes on with it")
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +63,11 @@ def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = 
         shutil.copyfile(recipe.path, folder / "recipe.toml")
         _write(folder / "recipe.json", recipe.resolved() | {"data_from": str(recipe.path.parent)})
         return _Run(recipe, folder, home, show).whole(resume=None)
+
+
+def new_run_folder(recipe: Recipe, home: Path) -> Path:
+    """Where a run that begins now goes."""
+    return home / "runs" / f"{recipe.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
 
 def resume(folder: Path, *, home: Path, allow_changed: bool = False, show: Show = lambda line: None) -> dict[str, Any]:
@@ -96,6 +100,7 @@ def recipe_of(folder: Path) -> Recipe:
     changes = {key: value for key, value in facts.items() if key in ("seed", "base")}
     for part in ("data", "method", "training", "evaluation", "gate", "publish"):
         changes |= {f"{part}.{key}": value for key, value in facts[part].items() if value is not None}
+    changes |= {f"task.{key}": value for key, value in facts["options"].items()}
     recipe = load_recipe(folder / "recipe.toml", changes)
     return replace(recipe, name=facts["name"], path=Path(facts["data_from"]) / "recipe.toml")
 
@@ -114,7 +119,7 @@ class _Run:
         self.task.prepare(splits)
         _write(self.folder / "data.json", found.to_json() | {"fingerprint": splits.fingerprint})
         self._fingerprint(splits, resume is not None, allow_changed)
-        bf16 = self._settle()
+        bf16 = settle(self.recipe)
         seed_all(self.recipe.seed)
         learner = make_learner(self.recipe, self.task, self.home, bf16)
         features = self._features(learner, splits)
@@ -122,19 +127,8 @@ class _Run:
         self._train(learner, features, plan, splits, resume, bf16)
         return self._finish(learner, splits, found)
 
-    def _settle(self) -> bool:
-        """Sets the threads; gives whether to compute in bfloat16."""
-        import torch
-
-        from models.device import choose_device
-
-        choice = choose_device()
-        torch.set_num_threads(self.recipe.training.threads or choice.threads)
-        wanted = self.recipe.training.precision
-        return wanted == "bf16" or (wanted == "auto" and choice.dtype == "bfloat16")
-
     def _features(self, learner: Learner, splits: Splits) -> Features:
-        self.task.attach(learner.tokenizer, _window(learner))
+        self.task.attach(learner.tokenizer, window_of(learner))
         features = make_features(self.task, splits.train, self.folder / "data" / "features.arrow")
         share, limit = features.cut / max(1, len(features)), self.recipe.data.limits.too_long
         if share > limit:
@@ -228,6 +222,39 @@ class _Run:
                 signal.signal(one, handler)
 
 
+def settle(recipe: Recipe) -> bool:
+    """Sets torch's threads as the recipe wants; gives whether to compute in bfloat16."""
+    import torch
+
+    from models.device import choose_device
+
+    choice = choose_device()
+    torch.set_num_threads(recipe.training.threads or choice.threads)
+    wanted = recipe.training.precision
+    return wanted == "bf16" or (wanted == "auto" and choice.dtype == "bfloat16")
+
+
+def judge_again(folder: Path, *, home: Path, model: str | None = None) -> dict[str, Any]:
+    """Judges a run's model, or another one, on the run's rows; gives the metrics with the main one's interval.
+
+    Raises:
+        RunNotFound: no run there, or it has no model yet.
+    """
+    recipe = recipe_of(folder)
+    task = open_task(recipe)
+    splits = load_data(recipe, task.columns, folder / "data")
+    task.prepare(splits)
+    name, rows = judged_rows(splits)
+    wanted = Path(model).expanduser() if model else folder / "model"
+    if model and not wanted.is_dir():
+        from models.registry import Registry
+
+        wanted = Registry(home).resolve(model).folder
+    if not wanted.is_dir():
+        raise RunNotFound(folder.name, "has no model yet")
+    return judge_folder(task, wanted, home, rows).to_json() | {"judged_on": name, "model": model or folder.name}
+
+
 def fingerprint(recipe: Recipe, splits: Splits) -> dict[str, str]:
     """What a resumed run must have in common with its beginning, as facts with short values."""
     settings = {key: value for key, value in recipe.resolved().items() if key not in _FREE}
@@ -253,7 +280,8 @@ def _change(key: str, before: str | None, now: str | None) -> str:
     return f"{key} ({before} -> {now})" if key in (*_LIBRARIES, "threads") else f"the {key}"
 
 
-def _window(learner: Learner) -> int:
+def window_of(learner: Learner) -> int:
+    """Most tokens that the base reads at once."""
     from models.files import read_config
     from models.loading import encoder_folder
     from models.tasks.base import window_tokens
@@ -334,6 +362,3 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-__all__ = ["Judgement", "fingerprint", "recipe_of", "resume", "run"]

@@ -40,6 +40,7 @@ class Task(ABC):
         auto_class: The transformers class that is trained.
         metric: The score that chooses the best checkpoint and that the gate reads.
         higher_is_better: Whether more of it is better.
+        simple_rule: What the baseline without a model does, in words.
     """
 
     kind: ClassVar[str]
@@ -47,6 +48,7 @@ class Task(ABC):
     auto_class: ClassVar[str]
     metric: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
+    simple_rule: ClassVar[str]
     Options: ClassVar[type] = NoOptions
 
     def __init__(self, recipe: Recipe) -> None:
@@ -118,6 +120,10 @@ class Task(ABC):
     def row_scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float] | None:
         """The metric of each row where their mean is the metric of all; None where it is not (BLEU, macro-F1)."""
         return None
+
+    def single_labels(self, rows: Sequence[Row]) -> list[str]:
+        """The one right label of each row, as the served class names it; empty where a task has none."""
+        return []
 
     def example(self, feature: Mapping[str, Any]) -> str:
         """A feature as a person can check it: what the model reads, and between ⟦ ⟧ what it learns to give."""

@@ -39,6 +39,7 @@ class SequenceClassification(Task):
     role = "classify"
     auto_class = "AutoModelForSequenceClassification"
     metric = "accuracy"
+    simple_rule = "the commonest label"
     Options = Options
 
     labels: tuple[str, ...] = ()
@@ -150,6 +151,11 @@ class SequenceClassification(Task):
             float(prediction["label"] in self._named(row["label"]))
             for row, prediction in zip(rows, predictions, strict=True)
         ]
+
+    def single_labels(self, rows: Sequence[Row]) -> list[str]:
+        if self.options.problem != "single":
+            return []
+        return [self._named(row["label"])[0] for row in rows]
 
     def example(self, feature: Mapping[str, Any]) -> str:
         labels = feature["label"]

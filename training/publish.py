@@ -1,0 +1,130 @@
+"""A run's model into the registry: the gate decides, the card is written, and it becomes `name@candidate`.
+
+Promoting is another word and another person's choice: `hearth models promote`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from training.errors import GateClosed, RunNotFound
+from training.recipe import Recipe
+from training.run import recipe_of
+from training.tasks import open_task
+
+
+def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = False) -> dict[str, Any]:
+    """Adds a finished run's model to the registry as the next version of its name.
+
+    Args:
+        folder: The run folder.
+        home: The data folder.
+        name: Another name than the recipe's.
+        force: Publish although the gate is closed; the card says so.
+
+    Raises:
+        RunNotFound: the run has no report, so it has not finished. GateClosed: the gate's reasons.
+        ModelError: the registry refuses the files.
+    """
+    from models.registry import Registry
+    from models.registry_facts import Base
+
+    recipe = recipe_of(folder)
+    report = read_report(folder)
+    if not report["gate"]["open"] and not force:
+        raise GateClosed(folder, report["gate"]["reasons"])
+    task = open_task(recipe)
+    adapter = (folder / "model" / "adapter_config.json").is_file()
+    wanted = name or recipe.publish.name or _slug(recipe.name)
+    version = Registry(home).add(
+        folder / "model",
+        wanted,
+        recipe.publish.role or task.role,
+        base=Base.of(recipe.base, home) if adapter and recipe.base else None,
+        metrics={key: float(value) for key, value in report["model"]["metrics"].items() if _is_number(value)},
+        licence=recipe.publish.licence,
+        card=card(recipe, report, wanted, forced=force and not report["gate"]["open"]),
+    )
+    return {"name": version.label, "role": version.role, "folder": str(version.folder), "run": folder.name}
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report of a finished run.
+
+    Raises:
+        RunNotFound: it has none.
+    """
+    try:
+        value: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunNotFound(folder.name, "has no report, so it has not finished") from error
+    return value
+
+
+def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> str:
+    """The model card in Markdown, with the hub's own header fields."""
+    model, old, data, training = report["model"], report["baseline"], report["data"], report["training"]
+    low, high = model["interval"]
+    header = [
+        "---",
+        f"license: {recipe.publish.licence or 'other'}",
+        f"base_model: {report['base']}" if report["base"] else None,
+        f"pipeline_tag: {recipe.task}",
+        "---",
+    ]
+    scores = "\n".join(
+        f"| {key} | {value:.4f} | {old['metrics'].get(key, float('nan')):.4f} |"
+        for key, value in model["metrics"].items()
+        if _is_number(value)
+    )
+    gate = "open" if report["gate"]["open"] else "closed: " + "; ".join(report["gate"]["reasons"])
+    return "\n".join(
+        line
+        for line in (
+            *header,
+            f"# {name}",
+            "",
+            recipe.publish.description or f"Trained by Hearth for {recipe.task} from the recipe `{recipe.name}`.",
+            "",
+            "## Scores",
+            "",
+            f"On {model['rows']:,} rows of the {report['judged_on']} part, through the class that serves it; "
+            f"{model['metric']} {model['score']:.4f}, 95 % interval {low:.4f} to {high:.4f}.",
+            "",
+            f"| metric | this model | {old['by']} |",
+            "|---|---|---|",
+            scores,
+            "",
+            f"Gate: {gate}." + (" Published all the same, by hand." if forced else ""),
+            "",
+            "## Data",
+            "",
+            f"{', '.join(Path(one).name for one in recipe.data.train)}"
+            + (f" ({recipe.data.hub} on the hub)" if recipe.data.hub else "")
+            + f"; licence: {data['licence'] or 'not stated'}; fingerprint {data['fingerprint'][:16]}.",
+            f"{data['rows']['train']:,} rows to learn from, {data['leaks'].get('test', 0):,} rows of the test part "
+            "stand among them.",
+            "",
+            "## Training",
+            "",
+            f"Base: {report['base'] or 'none, from scratch'}; method: {recipe.method.kind}; "
+            f"{report['parameters']['learning']:,} of {report['parameters']['all']:,} weights learned; "
+            f"{training['steps']:,} steps, {training['tokens']:,} tokens; seed {recipe.seed}.",
+            "",
+            "## Limits",
+            "",
+            "The scores hold for texts like those it was judged on; on others it may be worse and will not say so.",
+        )
+        if line is not None
+    )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "model"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
