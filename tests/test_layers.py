@@ -66,7 +66,7 @@ def test_the_environment_is_read_by_its_owners_alone() -> None:
         str(file.relative_to(ROOT))
         for room in (*ALLOWED, "hearth.py", "chainlit_app.py")
         for file in ([ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"))
-        if "HEARTH_HOME" in file.read_text(encoding="utf-8") and "environ" in file.read_text(encoding="utf-8")
+        if "HEARTH_HOME" in file.read_text(encoding="utf-8") and "os.environ" in file.read_text(encoding="utf-8")
     }
     assert readers <= {"models/home.py", "agent/settings.py"}
 

@@ -1,4 +1,4 @@
-"""Models on other machines, against a small server on loopback: answers, stops, cancellation, keys, errors, embeddings."""
+"""Models on other machines, against a small server on loopback: answers, stops, keys, errors, embeddings."""
 
 from __future__ import annotations
 
