@@ -108,35 +108,41 @@ class RegistryStore:
             RegistryBroken, RegistryBusy: as for `state`.
             HomeNotWritable: the file cannot be written.
         """
-        with self._errors():
-            self._begin()
-            with closing(self._open()) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                self._check(connection)
-                yield Transaction(connection)
-                connection.execute("COMMIT")
+        self.begin()
+        with self._errors(), closing(self._open()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            self._check(connection)
+            yield Transaction(connection)
+            connection.execute("COMMIT")
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
+    def begin(self) -> None:
+        """Makes the file where there is none, with the versions whose folders lie in the home.
 
-    def _begin(self) -> None:
-        """Makes the file where there is none; it appears whole, so that a reader never meets an empty one."""
+        It appears whole, so that a reader never meets an empty one.
+
+        Raises:
+            RegistryBusy, HomeNotWritable: as for `transaction`.
+        """
         import filelock
 
         if self.path.exists():
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.path.with_name(".registry.lock"), timeout=_WAIT_SECONDS):
-            if self.path.exists():
-                return
-            temporary = self.path.with_name(".registry.new")
-            temporary.unlink(missing_ok=True)
-            with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                for row in self._adopt():
-                    _insert(connection, row)
-            temporary.replace(self.path)
+        with self._errors():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self.path.with_name(".registry.lock"), timeout=_WAIT_SECONDS):
+                if self.path.exists():
+                    return
+                temporary = self.path.with_name(".registry.new")
+                temporary.unlink(missing_ok=True)
+                with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+                    for statement in _SCHEMA:
+                        connection.execute(statement)
+                    for row in self._adopt():
+                        _insert(connection, row)
+                temporary.replace(self.path)
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
 
     def _check(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -179,7 +185,7 @@ class Transaction:
         return _read(self._connection)
 
     def add(self, name: str, number: int, role: str) -> None:
-        """Registers a version."""
+        """Registers a version; a registry that was just made has found its folder already."""
         _insert(self._connection, Row(name, number, role, now()))
 
     def change(self, role: str, action: Literal["promote", "rollback"], name: str, number: int) -> Change:
@@ -204,7 +210,9 @@ def _read(connection: sqlite3.Connection) -> State:
 
 
 def _insert(connection: sqlite3.Connection, row: Row) -> None:
-    connection.execute("INSERT INTO versions VALUES (?, ?, ?, ?)", (row.name, row.number, row.role, row.added))
+    connection.execute(
+        "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?)", (row.name, row.number, row.role, row.added)
+    )
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
