@@ -67,10 +67,21 @@ def render(value: Any) -> str:
 
 
 def _line(item: Any) -> str:
-    if isinstance(item, dict) and "score" in item:
-        rest = "  ".join(str(value) for name, value in item.items() if name != "score")
+    if isinstance(item, dict) and item.get("score") is not None:
+        rest = "  ".join(_flat(value) for name, value in item.items() if name != "score")
         return f"{item['score']:6.3f}  {rest}"
-    return "  ".join(str(value) for value in item.values()) if isinstance(item, dict) else _short(item)
+    return (
+        "  ".join(_flat(value) for value in item.values() if value is not None)
+        if isinstance(item, dict)
+        else _short(item)
+    )
+
+
+def _flat(value: Any) -> str:
+    """A value inside a line: a box or a point as its sides with their names."""
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_short(inner)}" for name, inner in value.items())
+    return str(value)
 
 
 def _short(value: Any) -> str:

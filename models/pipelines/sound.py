@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from models.pipelines.results import Recording, ScoredLabel, SpokenPart, Transcript
@@ -21,7 +23,8 @@ def classify(pipe: Any, given: dict[str, Any], options: TopLabels, writer: Write
 
 def label(pipe: Any, given: dict[str, Any], options: OwnLabels, writer: Writer) -> list[ScoredLabel]:
     """One's own labels for a recording."""
-    return scored(pipe(given["audio"], candidate_labels=options.labels))
+    with _repeatable(0):  # CLAP reads a random part of what is longer than its window
+        return scored(pipe(given["audio"], candidate_labels=options.labels))
 
 
 def transcribe(pipe: Any, given: dict[str, Any], options: Transcription, writer: Writer) -> Transcript:
@@ -53,14 +56,27 @@ def transcribe(pipe: Any, given: dict[str, Any], options: Transcription, writer:
 
 def speak(pipe: Any, given: dict[str, Any], options: Speech, writer: Writer) -> Recording:
     """A WAV file of the text said, or of the sound it describes."""
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(options.seed)
+    with _repeatable(options.seed):
         found = pipe(given["text"])
     sound, rate = found["audio"], int(found["sampling_rate"])
     path = writer.recording(sound, rate, "spoken")
     return Recording(recording=path, sampling_rate_hz=rate, seconds=sound.shape[-1] / rate)
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Chance that is the same at every call, and leaves everyone else's as it was."""
+    import numpy as np
+    import torch
+
+    state = np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
 
 
 def _seconds(moment: Any) -> float | None:
