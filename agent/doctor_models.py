@@ -11,7 +11,6 @@ from models.errors import ModelError
 
 if TYPE_CHECKING:
     from models.calibration import Calibration
-    from models.profiles import ProfileChoice
     from models.serving import Roles, Serving
 
 
@@ -23,7 +22,7 @@ def examine_models(house: House, *, calibrate: bool) -> Iterator[Check]:
         calibrate: Measure the speed even where it is known.
     """
     roles = house.roles()
-    yield _profile(roles.choice, roles.pulled)
+    yield _profile(roles)
     servings = roles.all()
     yield from (_role(house, serving) for serving in servings)
     if not all(_ready(house, serving) for serving in servings if serving.role in ("chat", "embed")):
@@ -40,18 +39,24 @@ def examine_models(house: House, *, calibrate: bool) -> Iterator[Check]:
         True,
         f"{measured.chat} writes {measured.tokens_per_second:.0f} tokens/s with {measured.engine}; {measured.embed} "
         f"embeds {measured.chunks_per_second:.0f} passages/s; memory is read at "
-        f"{measured.memory_bytes_per_second / 10**9:.0f} GB/s",
+        f"{measured.memory_bytes_per_second / 10**9:.0f} GB/s{_not_pulled_speed(roles, measured)}",
     )
     yield _next(roles, measured)
 
 
-def _profile(choice: ProfileChoice, pulled: frozenset[str]) -> Check:
-    profile = choice.profile
-    missing = [model.name for model in profile.models if model.name not in pulled]
-    found = f"{profile.name}, {choice.reason}"
+def _profile(roles: Roles) -> Check:
+    """Which profile, why, what of it is not pulled, and whether its largest model would find room now."""
+    profile = roles.choice.profile
+    missing = [model.name for model in profile.models if model.name not in roles.pulled]
+    found = f"{profile.name}, {roles.choice.reason}"
+    largest = max((model.size_bytes for model in profile.models), default=0)
+    if not profile.gpu_memory_bytes and largest > roles.machine.free_memory_bytes:
+        free = roles.machine.free_memory_bytes / 10**9
+        found += f"; its largest model takes {largest / 10**9:.1f} GB and {free:.1f} GB are free now"
+        return Check("profile", False, found, 'close other programs, or set profile = "tiny"')
     if not missing:
         return Check("profile", True, found)
-    size = profile.download_bytes(pulled) / 10**9
+    size = profile.download_bytes(roles.pulled) / 10**9
     found += f"; {len(missing)} of its {len(profile.models)} models are not pulled ({size:.1f} GB)"
     return Check("profile", True, found, f"hearth models pull --profile {profile.name}")
 
@@ -72,7 +77,7 @@ def _role(house: House, serving: Serving) -> Check:
         found += f"; what it is shown leaves this machine for {sent_to}"
     if serving.role in ("chat", "embed") and not _ready(house, serving):
         return Check(name, True, f"{found}; prepared at the first use", "hearth models prepare")
-    return Check(name, True, found, serving.mend)
+    return Check(name, True, found, serving.mend if serving.origin == "nothing" else None)
 
 
 def _refuse_absent(house: House, serving: Serving) -> str | None:
@@ -120,6 +125,15 @@ def _speed(house: House, roles: Roles, calibrate: bool) -> Calibration | Check:
         return known or measure(house.home, roles.machine, chat, embeddings)
     except ModelError as error:
         return Check("speed", False, str(error), "hearth models list")
+
+
+def _not_pulled_speed(roles: Roles, measured: Calibration) -> str:
+    """What the profile's own chat model would do here, where it does not serve yet."""
+    wanted = roles.choice.profile.roles.get("chat")
+    if wanted is None or wanted.name in roles.pulled:
+        return ""
+    tokens = measured.tokens_per_second_of(wanted.parameters)
+    return f"; {wanted.name} of the profile {roles.choice.profile.name} would write about {tokens:.1f} tokens/s"
 
 
 def _next(roles: Roles, measured: Calibration | None) -> Check:

@@ -95,6 +95,7 @@ class Registry:
         if not source.is_dir():
             raise ModelNotFound(str(folder), hint=f"There is no model folder {source}: check the path.")
         checks.refuse_unsafe(source)
+        self._store.begin()  # a file begun after the copy would find this version's folder and count it twice
         parent = models_folder(self._home) / name
         with locked_folder(name, self._home, parent):
             number = 1 + max((row.number for row in self._view().rows if row.name == name), default=0)
