@@ -68,7 +68,10 @@ class House:
                 from models import open_embeddings
 
                 self._embeddings = open_embeddings(
-                    self.roles().serving("embed").name, home=self.home, remote=self._remote("embed_key_variable")
+                    self.roles().serving("embed").name,
+                    home=self.home,
+                    remote=self._remote("embed_key_variable"),
+                    engine="torch" if self.settings.engine == "torch" else "auto",
                 )
             return self._embeddings
 
@@ -121,22 +124,25 @@ class House:
             return self._assistant
 
     def warm_up(self) -> None:
-        """Load this machine's models and begin to make the chat model's faster form, where it has one, beside them."""
+        """Load this machine's models and begin to make their faster forms, where they have some, beside them."""
         from models import LocalChatModel, LocalEmbeddings
 
         if isinstance(embeddings := self.embeddings(), LocalEmbeddings):
             embeddings.embed_query("warm up")
+            embeddings.begin_conversion()
         if isinstance(chat_model := self.chat_model(), LocalChatModel):
             chat_model.load()
             chat_model.begin_conversion()
             self._converting = chat_model
 
     def close(self) -> None:
-        """Close the library and end a conversion that still runs; loaded models are left to the process."""
+        """Close the library and end conversions that still run; loaded models are left to the process."""
         with self._lock:
             if self._converting is not None:
                 self._converting.stop_conversion()
                 self._converting = None
+            if (stop := getattr(self._embeddings, "stop_conversion", None)) is not None:
+                stop()
             if self._library is not None:
                 self._library.close()
                 self._library = None

@@ -6,6 +6,7 @@ Handlers give JSON-able values and import what they need when they run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from models import registry_commands
@@ -31,8 +32,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     show.set_defaults(handler=_show, render=_render_show)
     prepare = actions.add_parser("prepare", parents=[common], help="check and convert the embedded models now")
     prepare.set_defaults(handler=_prepare, render=_render_prepare)
-    convert = actions.add_parser("convert", parents=[common], help="make the faster form of a chat model for this CPU")
-    convert.add_argument("name", nargs="?", help="a chat model (default: the embedded one)")
+    convert = actions.add_parser("convert", parents=[common], help="make the faster form of a model for this CPU")
+    convert.add_argument("name", nargs="?", help="a chat or embedding model or a classifier (default: those embedded)")
     convert.set_defaults(handler=_convert, render=_render_prepare)
     pull = actions.add_parser("pull", parents=[common], help="download a model from the Hugging Face hub")
     pull.add_argument("name", nargs="?", help="org/name[@revision]; with --profile all models of one")
@@ -117,18 +118,29 @@ def _show_version(label: str, house: Any) -> dict[str, Any]:
 
 
 def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
+    from models.catalog import find
+    from models.engines.openvino_convert import convert
+    from models.errors import ModelError
     from models.prepare import prepare_embedded
 
-    return {name: str(folder) for name, folder in prepare_embedded(house.home).items()}
+    folders = prepare_embedded(house.home)
+    encoder = find(None, "embed").name
+    with contextlib.suppress(ModelError):  # the same encoder serves by torch then
+        convert(folders[encoder], house.home, name=encoder, form="vectors")
+    return {name: str(folder) for name, folder in folders.items()}
 
 
 def _convert(args: argparse.Namespace, house: Any) -> dict[str, str]:
-    from models.catalog import find
+    from models.catalog import EMBEDDED, find
     from models.engines.openvino_convert import convert
+    from models.engines.openvino_forms import form_of
     from models.prepare import folder_of
 
-    entry = find(args.name, "chat", house.home)
-    return {entry.label: str(convert(folder_of(entry, house.home), house.home, name=entry.label))}
+    made = {}
+    for entry in EMBEDDED if args.name is None else [find(args.name, None, house.home)]:
+        folder = folder_of(entry, house.home)
+        made[entry.label] = str(convert(folder, house.home, name=entry.label, form=form_of(folder, entry.role)))
+    return made
 
 
 def _pull(args: argparse.Namespace, house: Any) -> dict[str, Any]:

@@ -99,8 +99,9 @@ class LocalEmbeddings(Embeddings):
             self._choice.begin_conversion()
 
     def stop_conversion(self) -> None:
-        """Ends what `begin_conversion` began, if it still runs."""
-        self._choice.stop_conversion()
+        """Ends a conversion that this process began, if it still runs."""
+        if "_choice" in self.__dict__:
+            self._choice.stop_conversion()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in order; computed longest first, so that batches hold texts of like length.

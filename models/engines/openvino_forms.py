@@ -40,6 +40,27 @@ FORMS: dict[FormName, Form] = {
 }
 
 
+_FORM_OF_ROLE: dict[str, FormName] = {"chat": "chat", "embed": "vectors", "classify": "scores", "rerank": "scores"}
+
+
+def form_of(folder: Path, role: str | None) -> FormName:
+    """The form that suits a model: by its role where that is known, else by the architecture its files name.
+
+    Raises:
+        WrongRole: there is none for such a model; torch serves it.
+    """
+    from models.catalog import DEFAULTS
+    from models.errors import WrongRole
+    from models.files import read_config
+    from models.loading import encoder_folder
+    from models.tasks.roles import served_by
+
+    serves = role or served_by(read_config(encoder_folder(folder)))
+    if (found := _FORM_OF_ROLE.get(serves)) is None:
+        raise WrongRole(folder.name, wanted="chat, embed or classify", serves=serves, default=DEFAULTS["chat"].name)
+    return found
+
+
 def fill(form: FormName, target: Path, folder: Path, name: str) -> None:
     """Writes the converted model of `folder` into `target`.
 
