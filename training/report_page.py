@@ -16,6 +16,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem; }
 td, th { vertical-align: top; }
 tr { border-bottom: 1px solid #8884; } img { max-width: 100%; background: #fff; border-radius: 6px; margin: .4rem 0; }
+img[alt=confusion], img[alt=reliability] { max-width: 49%; }
 .open { color: #1b7f4b; } .closed { color: #b3391f; } pre { overflow-x: auto; font-size: 12px; }
 .wrap { overflow-wrap: anywhere; }
 """
