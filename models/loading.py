@@ -115,7 +115,7 @@ def load_processor(folder: Path, processor_class: str) -> Any:
         import transformers
 
         read_config(folder)
-        with _quiet(), _as_broken(folder):
+        with quiet(), as_broken(folder):
             return getattr(transformers, processor_class).from_pretrained(
                 str(folder), trust_remote_code=False, local_files_only=True
             )
@@ -157,7 +157,7 @@ def convert_gguf(
     import torch
     import transformers
 
-    with _quiet(), _gguf_progress(on_fraction), _as_broken(gguf):
+    with quiet(), _gguf_progress(on_fraction), as_broken(gguf):
         # without dequantize=True the model counts as quantised and can neither be saved nor trained
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),
@@ -172,7 +172,7 @@ def convert_gguf(
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
     if chat_template:
         tokenizer.chat_template = BY_NAME[chat_template]
-    with _quiet():
+    with quiet():
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
 
@@ -232,7 +232,7 @@ def _load_task(folder: Path, name: str, auto_class: str) -> LoadedTask:
 def _load_model(folder: Path, auto_class: str, choice: DeviceChoice) -> Any:
     import transformers
 
-    with _quiet(), _as_broken(folder):
+    with quiet(), as_broken(folder):
         model, report = getattr(transformers, auto_class).from_pretrained(
             str(folder),
             dtype=choice.torch_dtype,
@@ -264,7 +264,7 @@ def _load_tokenizer(folder: Path, chat_template: str | None) -> Any:
     import transformers
 
     read_config(folder)
-    with _quiet(), _as_broken(folder):
+    with quiet(), as_broken(folder):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
         )
@@ -281,7 +281,7 @@ def _load_embeddings(folder: Path, name: str, batch_size: int, exact: bool) -> H
     choice = _settle(name, weights, config, replace(choose_device(), device="cpu", dtype="float32") if exact else None)
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     common = {"normalize_embeddings": True, "batch_size": batch_size}
-    with _quiet(), _as_broken(folder):
+    with quiet(), as_broken(folder):
         loaded = HuggingFaceEmbeddings(
             model_name=str(folder),
             model_kwargs={
@@ -365,7 +365,7 @@ def _free_gpu_bytes() -> int:
 
 
 @contextmanager
-def _as_broken(folder: Path) -> Iterator[None]:
+def as_broken(folder: Path) -> Iterator[None]:
     """Turns what the libraries raise over bad files into one sentence."""
     from safetensors import SafetensorError
 
@@ -397,7 +397,7 @@ def _gguf_progress(on_fraction: Callable[[float], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silences transformers' own bars and remarks: Hearth draws its own progress and says what matters."""
     logging: Any = import_module("transformers.utils.logging")
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -11,7 +11,7 @@ from typing import Any
 from models.device import choose_device
 from models.errors import BrokenModel
 from models.files import read_config, read_weights
-from models.loading import _as_broken, _quiet, encoder_folder, load_tokenizer
+from models.loading import as_broken, encoder_folder, load_tokenizer, quiet
 
 
 def load_for_training(
@@ -51,7 +51,7 @@ def load_for_training(
         more["quantization_config"] = transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True, bnb_4bit_compute_dtype=choice.torch_dtype
         )
-    with _quiet(), _as_broken(folder):
+    with quiet(), as_broken(folder):
         model, report = getattr(transformers, auto_class).from_pretrained(
             str(inner),
             dtype=dtype,

@@ -38,7 +38,14 @@ class Learner:
 
     def save(self, folder: Path, task: Task) -> None:
         """Writes the folder that serves: an adapter with its configuration, or the whole model."""
+        from models.loading import quiet
+
         folder.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            self._save(folder)
+        task.model_files(folder)
+
+    def _save(self, folder: Path) -> None:
         if self.method in ("lora", "qlora"):
             self.model.save_pretrained(str(folder))
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's own card; ours is written when publishing
@@ -47,7 +54,6 @@ class Learner:
         else:
             self.model.save_pretrained(str(folder))
             self.tokenizer.save_pretrained(str(folder))
-        task.model_files(folder)
 
 
 def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool) -> Learner:

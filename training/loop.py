@@ -31,12 +31,13 @@ def train_with_loop(
         # one optimizer step: its forward passes are read first, because the loss is a mean over all their items
         group = [_to(batch, accelerator.device) for batch in islice(batches, training.accumulation_steps)]
         items = accelerator.reduce(torch.tensor(sum(map(task.items, group)), device=accelerator.device)).item()
+        # several processes average their gradients, so each must count for its share of the sum
+        scale = accelerator.num_processes / max(1, int(items))
         loss_sum = 0.0
         model.train()
         for batch in group:
             with accelerator.autocast():
-                # several processes average their gradients, so each must count for its share of the sum
-                loss = task.loss(model, batch) * accelerator.num_processes / max(1, items)
+                loss = task.loss(model, batch) * scale
             accelerator.backward(loss)
             loss_sum += loss.item()
         norm = accelerator.clip_grad_norm_(learning(model).values(), training.gradient_clip_norm or float("inf"))

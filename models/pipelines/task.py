@@ -184,10 +184,10 @@ class PipelineTask:
     @contextmanager
     def _named_failures(self) -> Iterator[None]:
         """What transformers raises over a model or an input that it cannot work with, as one sentence."""
-        from models.loading import _quiet
+        from models.loading import quiet
 
         try:
-            with _quiet():
+            with quiet():
                 yield
         except ModelError:
             raise
