@@ -320,3 +320,17 @@ def test_a_long_recording_gives_the_same_labels_twice(tmp_path: Path) -> None:
     task = opened("zero-shot-audio-classification", tmp_path)
     voice = tiny.recording(tmp_path / "voice.wav", seconds=4)
     assert task(voice, labels=["river", "fish"]) == task(voice, labels=["river", "fish"])
+
+
+def test_vision_and_speech_are_plain_functions(photo: Path, voice: Path, tmp_path: Path) -> None:
+    from models.speech import transcribe
+    from models.vision import describe_image
+
+    seer = str(tiny.build(tiny.llava, tmp_path / "seer"))
+    described = describe_image(photo, model=seer, home=tmp_path, max_new_tokens=3)
+    asked = describe_image(photo.read_bytes(), model=seer, home=tmp_path, question="who ?", max_new_tokens=3)
+    assert described
+    assert asked != described
+    hearer = str(tiny.build(tiny.speech, tmp_path / "hearer"))
+    whole = transcribe(voice, model=hearer, home=tmp_path)
+    assert " ".join(part["text"] for part in whole["parts"]) == whole["text"]

@@ -257,10 +257,10 @@ def whisper(folder: Path) -> Path:
     """A speech model of two languages that tells times."""
     tokenizer = chat_tokenizer()
     names = ["startoftranscript", "en", "de", "translate", "transcribe", "startoflm", "startofprev", "nospeech"]
-    names += ["notimestamps", *(f"{tick / 50:.2f}" for tick in range(1501))]
-    backend = tokenizer.backend_tokenizer
-    backend.add_special_tokens([f"<|{name}|>" for name in names])
-    tokenizer = hf.WhisperTokenizer(tokenizer_object=backend)
+    names.append("notimestamps")
+    tokenizer = hf.WhisperTokenizer(tokenizer_object=tokenizer.backend_tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": [f"<|{name}|>" for name in names]})
+    tokenizer.add_tokens([f"<|{tick / 50:.2f}|>" for tick in range(1501)])
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in [*names, "endoftext"]}
     config = hf.WhisperConfig(
         vocab_size=len(tokenizer),
