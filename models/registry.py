@@ -21,7 +21,7 @@ from models.prepare import locked_folder, make_folder
 from models.registry_errors import BadEntryName, NothingToRollBack, NotServing
 from models.registry_facts import CARD, Base, Facts, card_of, write_facts
 from models.registry_store import Change, RegistryStore, now
-from models.registry_view import CANDIDATE, PRODUCTION, Version, View, unregistered
+from models.registry_view import CANDIDATE, PRODUCTION, Version, View, is_reference, unregistered
 from models.roles import check_role, is_role
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -133,6 +133,8 @@ class Registry:
             ModelNotFound: the entry is there and has no such version.
             BrokenModel, BaseDiffers: the version's files, or an adapter's base, are not what was registered.
         """
+        if not is_reference(reference):  # a path or hub id: a registry that cannot be read does not stand in its way
+            return None
         return self._view().look_up(reference, (PRODUCTION, CANDIDATE))
 
     def resolve(self, reference: str) -> Version:

@@ -53,6 +53,11 @@ class Version:
         return (self.folder / CARD).read_text(encoding="utf-8")
 
 
+def is_reference(word: str) -> bool:
+    """Whether a word could name an entry, which a path or a hub id cannot."""
+    return _REFERENCE.fullmatch(word) is not None
+
+
 class View:
     """The registry as one state of its file has it; `shipped` is the folder of the entries that come with Hearth."""
 
