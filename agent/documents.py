@@ -42,7 +42,7 @@ def read_file(path: Path) -> WholeText:
         BadInput: a folder, or a document without text.
     """
     from retrieval.loaders import Limits, load, opened
-    from retrieval.parsing import ParserPool
+    from retrieval.recognition import DocumentReader
     from retrieval.sources import list_files
 
     if path.is_dir():
@@ -50,9 +50,9 @@ def read_file(path: Path) -> WholeText:
     listing = list_files([path], {})
     if not listing.files:
         raise listing.problems[0][0]
-    with ParserPool(1) as parsers, opened(listing.files[0], Limits()) as source:
+    with DocumentReader(1) as reader, opened(listing.files[0], Limits()) as source:
         source.hash()
-        found = load(source, parsers)
+        found = load(source, reader)
     if not found.text.strip():
         raise BadInput(f"{path.name} holds no text: a scanned document has to be recognised first.")
     warnings = tuple(f"{path.name} {sentence}" for _, sentence in found.warnings)

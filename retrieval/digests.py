@@ -14,7 +14,7 @@ DIGEST_BYTES = 16
 
 DOCUMENT_FIELDS = (
     "document_id", "collection", "source", "name", "path", "status", "message", "sha256", "bytes", "stamp", "pages",
-    "chunks", "first_chunk", "last_chunk", "added", "generation", "metadata",
+    "chunks", "first_chunk", "last_chunk", "added", "generation", "metadata", "facts",
 )  # fmt: skip
 """Columns of `documents` that its digest covers, in this order."""
 

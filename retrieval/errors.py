@@ -66,6 +66,18 @@ class TooComplex(DocumentError):
     code = "too_complex"
 
 
+class ExpandsTooMuch(DocumentError):
+    """A container that would unpack to far more than it is; it was not unpacked."""
+
+    code = "expands_too_much"
+
+
+class UnsafeXml(DocumentError):
+    """XML with entities, a document type or nesting that no document needs."""
+
+    code = "unsafe_xml"
+
+
 class TooLarge(DocumentError):
     """The file, or the text in it, is larger than the limit; it was not read."""
 
@@ -249,7 +261,7 @@ DOCUMENT_ERRORS: dict[str, type[DocumentError]] = {
     kind.code: kind
     for kind in (
         EmptyFile, NoText, Encrypted, Corrupt, ParserTimeout, TooComplex, TooLarge, TypeMismatch, UnsupportedType,
-        NotFound, PermissionDenied, NotRegularFile, Changed, Unreadable,
+        NotFound, PermissionDenied, NotRegularFile, Changed, Unreadable, ExpandsTooMuch, UnsafeXml,
     )
 }  # fmt: skip
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from retrieval.errors import Changed, TooLarge
 from retrieval.formats import Extracted
-from retrieval.formats.kinds import kind_by_name
-from retrieval.parsing import ParserPool
+from retrieval.formats.kinds import TEXT_KINDS, kind_by_name
+from retrieval.recognition import DocumentReader
 from retrieval.sources import SourceFile, changed_while_read, hash_file, open_file, stamp_of
 
 _MIB = 1 << 20
@@ -22,10 +22,10 @@ _FRESH_NANOSECONDS = 100_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a document may be, and how it is cut."""
+    """How large a document may be, and how it is cut; `text_bytes` is for files that are text themselves."""
 
     text_bytes: int = 64 * _MIB
-    pdf_bytes: int = 200 * _MIB
+    binary_bytes: int = 200 * _MIB
     chunk_tokens: int = 200
     overlap_tokens: int = 30
 
@@ -60,7 +60,8 @@ def opened(file: SourceFile, limits: Limits) -> OpenFile:
     """
     descriptor = open_file(file)
     status = os.fstat(descriptor)
-    limit = limits.pdf_bytes if kind_by_name(file.name) == "pdf" else limits.text_bytes
+    is_text = kind_by_name(file.name) in (*TEXT_KINDS, None)
+    limit = limits.text_bytes if is_text else limits.binary_bytes
     if status.st_size > limit:
         os.close(descriptor)
         found = f"has {status.st_size / _MIB:.0f} MiB; the limit is {limit / _MIB:g} MiB, so split it into parts."
@@ -69,15 +70,14 @@ def opened(file: SourceFile, limits: Limits) -> OpenFile:
     return OpenFile(file, descriptor, status.st_size, "" if fresh else stamp_of(status))
 
 
-def load(opened_file: OpenFile, parsers: ParserPool) -> Extracted:
+def load(opened_file: OpenFile, reader: DocumentReader) -> Extracted:
     """The text of a hashed file as it was when it was hashed.
 
     Raises:
         DocumentError: the document cannot be used, or changed while it was read.
     """
     name = opened_file.file.name
-    os.lseek(opened_file.descriptor, 0, os.SEEK_SET)
-    extracted = parsers.parse(opened_file.descriptor, name)
+    extracted = reader.read(opened_file.descriptor, name)
     if changed_while_read(opened_file.descriptor, opened_file.stamp, opened_file.sha256, name):
         raise Changed(name, "changed while it was being read; add it again when nothing writes to it.")
     return extracted

@@ -14,6 +14,9 @@ from retrieval.digests import DOCUMENT_FIELDS, chunk_digest, document_digest, me
 from retrieval.history import begin_history
 from retrieval.schema import FILE_NAME, create_file, sync_file, sync_folder
 
+_NEW_COLUMNS = {"metadata": "{}", "facts": "{}"}
+"""Columns that format 1 lacked, with what they hold for its documents."""
+
 
 def migrate(folder: Path) -> Path:
     """Bring a library of format 1 up to date and give its backup; call it only while holding the lock."""
@@ -68,7 +71,7 @@ def _copy(db: sqlite3.Connection) -> None:
 
 def _old_documents(db: sqlite3.Connection) -> Iterator[tuple[int, dict[str, object]]]:
     """(row, its columns in the new format with their digest) of every document of format 1."""
-    columns = [name for name in DOCUMENT_FIELDS if name != "metadata"]
+    columns = [name for name in DOCUMENT_FIELDS if name not in _NEW_COLUMNS]
     for row, *values in db.execute(f"SELECT id, {', '.join(columns)} FROM old.documents ORDER BY id").fetchall():
-        document: dict[str, object] = {**dict(zip(columns, values, strict=True)), "metadata": "{}"}
+        document: dict[str, object] = {**dict(zip(columns, values, strict=True)), **_NEW_COLUMNS}
         yield row, {**document, "digest": document_digest(document)}

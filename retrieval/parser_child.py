@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,24 +25,33 @@ _REQUEST_BYTES = 65536
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 
+Extract = Callable[[bytes, dict[str, Any]], Any]
+"""(a file's bytes, the request about it) -> Extracted"""
+
+
 def main(descriptor: int) -> None:
-    """Serve requests on a socket until the parent closes it."""
-    _limit_self()
+    """Serve as the parser of all formats."""
     sys.path.append(str(Path(__file__).resolve().parent.parent))
+    serve(descriptor, lambda data, request: _extract(data, request["name"]), MEMORY_BYTES, CPU_SECONDS)
+
+
+def serve(descriptor: int, extract: Extract, memory_bytes: int, cpu_seconds: int) -> None:
+    """Answer requests on a socket, within limits, until the parent closes it."""
+    _limit_self(memory_bytes)
     with socket.socket(fileno=descriptor) as line:
         while True:
             request, files, _, _ = socket.recv_fds(line, _REQUEST_BYTES, 1)
             if not request:
                 return
             with os.fdopen(files[0], "rb") as file:
-                _limit_processor()
-                answer = _answer(json.loads(request), file)
+                _limit_processor(cpu_seconds)
+                answer = _answer(extract, json.loads(request), file)
             line.sendall(len(answer).to_bytes(8, "big") + answer)
 
 
-def _limit_self() -> None:
+def _limit_self(memory_bytes: int) -> None:
     """Memory, files and network: what a hostile document could reach if it took over the parser."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -51,20 +61,20 @@ def _limit_self() -> None:
         unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # refused in some containers: then the other limits have to do
 
 
-def _limit_processor() -> None:
+def _limit_processor(cpu_seconds: int) -> None:
     """Allow this document its own processor time, however many came before."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    allowed = int(used.ru_utime + used.ru_stime) + CPU_SECONDS + 1
+    allowed = int(used.ru_utime + used.ru_stime) + cpu_seconds + 1
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (allowed, hard))
 
 
-def _answer(request: dict[str, Any], file: Any) -> bytes:
+def _answer(extract: Extract, request: dict[str, Any], file: Any) -> bytes:
     from retrieval.formats import Refused
 
     answer: dict[str, Any]
     try:
-        answer = {"extracted": asdict(_extract(file.read(), request["name"]))}
+        answer = {"extracted": asdict(extract(file.read(), request))}
     except Refused as error:
         answer = {"code": error.code, "found": error.found}
     except (MemoryError, RecursionError):
@@ -82,41 +92,9 @@ def _extract(data: bytes, name: str) -> Any:
     Raises:
         Refused: the two disagree, the kind has no parser, or there is no text.
     """
-    from retrieval.formats import Refused, kinds
+    from retrieval.formats.identify import parse
 
-    if not data.strip(b" \t\r\n\f\v\x00"):
-        raise Refused("empty_file", "is empty.")
-    promised = kinds.kind_by_name(name)
-    kind, words = kinds.kind_by_content(data)
-    extension = kinds.extension_of(name) or "its name"
-    if promised is None and (kind != "text" or not kinds.could_be_text(name)):
-        raise Refused("unsupported_type", f"is of a kind that cannot be read yet ({words}).")
-    if promised is not None and (kind is None or ("pdf" in (kind, promised) and kind != promised)):
-        found = f"is named {extension} but holds {words}; give it the right extension or leave it out."
-        raise Refused("type_mismatch", found)
-    extracted = _parse(promised or kind, data)
-    if not extracted.text.strip():
-        raise Refused("no_text", "holds no text.")
-    return extracted
-
-
-def _parse(kind: str | None, data: bytes) -> Any:
-    """Import the one parser needed: each costs time that the others' documents should not pay."""
-    if kind == "pdf":
-        from retrieval.formats.pdf import extract_pdf
-
-        return extract_pdf(data)
-    if kind == "html":
-        from retrieval.formats.html import extract_html
-
-        return extract_html(data)
-    if kind == "markdown":
-        from retrieval.formats.markdown import extract_markdown
-
-        return extract_markdown(data)
-    from retrieval.formats.text import extract_text
-
-    return extract_text(data)
+    return parse(data, name)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,15 @@ FILES_PER_CHILD = 200
 MAX_ANSWER_BYTES = 513 << 20
 _CHILD = Path(__file__).with_name("parser_child.py")
 _PART = 1 << 20
+_FACT_CHARACTERS = 1000
 
 
 class ParserPool:
     """Parses files in child processes, at most `size` at a time; several threads may call `parse` at once."""
 
-    def __init__(self, size: int = 2, wall_seconds: float = WALL_SECONDS) -> None:
+    def __init__(self, size: int = 2, wall_seconds: float = WALL_SECONDS, script: Path | None = None) -> None:
         self._wall_seconds = wall_seconds
+        self._script = script
         self._free = threading.Semaphore(size)
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
@@ -55,8 +57,8 @@ class ParserPool:
         for child in children:
             child.end()
 
-    def parse(self, descriptor: int, name: str) -> Extracted:
-        """The text of an open file; `name` is only looked at for its extension and used in sentences.
+    def parse(self, descriptor: int, name: str, page: int | None = None) -> Extracted:
+        """The text of an open file, or of one page; `name` is only looked at for its extension and used in sentences.
 
         Raises:
             DocumentError: why this document cannot be used.
@@ -65,7 +67,7 @@ class ParserPool:
         with self._free:
             child = self._take()
             try:
-                answer = child.ask(descriptor, name, self._wall_seconds)
+                answer = child.ask(descriptor, name, self._wall_seconds, page)
             except BaseException:
                 self._drop(child)
                 raise
@@ -82,7 +84,7 @@ class ParserPool:
             if self._closed:
                 raise RuntimeError("the parsers were closed")
             try:
-                child = self._idle.pop() if self._idle else _Child()
+                child = self._idle.pop() if self._idle else _Child(self._script or _CHILD)
             except OSError as error:
                 raise ParserUnavailable(error.strerror or str(error)) from error
             self._all.add(child)
@@ -110,19 +112,24 @@ def _checked(facts: dict[str, Any]) -> Extracted:
         [int(start) for start in facts["page_starts"]],
         [(int(offset), int(level), str(title)) for offset, level, title in facts["headings"]],
         [(str(code), str(found)) for code, found in facts["warnings"]],
+        [int(start) for start in facts["part_starts"]],
+        [(int(offset), int(number)) for offset, number in facts["numbered"]],
+        str(facts["numbered_as"]),
+        {str(name)[:_FACT_CHARACTERS]: str(value)[:_FACT_CHARACTERS] for name, value in facts["facts"].items()},
+        [int(page) for page in facts["scanned"]],
     )
 
 
 class _Child:
     """One parser process and our end of the line to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Path) -> None:
         self._line, theirs = socket.socketpair()
         self.files = 0
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(self._line.close)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-X", "utf8", str(_CHILD), str(theirs.fileno())],
+                [sys.executable, "-I", "-B", "-X", "utf8", str(script), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={},
                 cwd="/",
@@ -133,7 +140,7 @@ class _Child:
             )
             undo.pop_all()
 
-    def ask(self, descriptor: int, name: str, wall_seconds: float) -> dict[str, Any]:
+    def ask(self, descriptor: int, name: str, wall_seconds: float, page: int | None) -> dict[str, Any]:
         """Send one file, wait for its answer.
 
         Raises:
@@ -142,7 +149,7 @@ class _Child:
         self.files += 1
         deadline = time.monotonic() + wall_seconds
         try:
-            request = json.dumps({"name": Path(name).name[-200:]}).encode()
+            request = json.dumps({"name": Path(name).name[-200:], "page": page}).encode()
             socket.send_fds(self._line, [request], [descriptor])
             length = int.from_bytes(self._receive(8, deadline), "big")
             if length > MAX_ANSWER_BYTES:

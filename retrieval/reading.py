@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from retrieval.errors import Changed, DocumentError
 from retrieval.formats import Extracted
 from retrieval.loaders import Limits, OpenFile, load, opened
-from retrieval.parsing import ParserPool
+from retrieval.recognition import DocumentReader, MediaModels
 from retrieval.sources import SourceFile, printable
 from retrieval.store import Known
 from retrieval.writer import NewDocument
@@ -39,21 +39,22 @@ class Prepared:
 class FileReader:
     """Reads files for one collection, knowing what that holds."""
 
-    def __init__(self, collection: str, known: Mapping[str, Known], limits: Limits) -> None:
+    def __init__(self, collection: str, known: Mapping[str, Known], limits: Limits, models: MediaModels) -> None:
         self._collection = collection
+        self._models = models
         self._known = known
         self._by_content = {held.sha256: held for held in known.values() if held.status == "ready"}
         self._limits = limits
 
     def prepared(self, files: Sequence[SourceFile]) -> Iterator[Prepared]:
         """The files in their order, each read by a worker while earlier ones are embedded."""
-        with ThreadPoolExecutor(_PARSERS, "hearth-parse") as workers, ParserPool(_PARSERS) as parsers:
+        with ThreadPoolExecutor(_PARSERS, "hearth-parse") as workers, DocumentReader(_PARSERS, self._models) as reader:
             ahead: deque[Future[Prepared]] = deque()
             coming = iter(files)
             try:
                 while True:
                     while len(ahead) < _AHEAD and (file := next(coming, None)) is not None:
-                        ahead.append(workers.submit(self._prepare, file, parsers))
+                        ahead.append(workers.submit(self._prepare, file, reader))
                     if not ahead:
                         return
                     yield ahead.popleft().result()
@@ -61,16 +62,16 @@ class FileReader:
                 for future in ahead:
                     future.cancel()
 
-    def _prepare(self, file: SourceFile, parsers: ParserPool) -> Prepared:
+    def _prepare(self, file: SourceFile, reader: DocumentReader) -> Prepared:
         try:
             try:
-                return self._read(file, parsers)
+                return self._read(file, reader)
             except Changed:
-                return self._read(file, parsers)
+                return self._read(file, reader)
         except DocumentError as error:
             return Prepared(file, self._new(file), self._known.get(file.source), error=error)
 
-    def _read(self, file: SourceFile, parsers: ParserPool) -> Prepared:
+    def _read(self, file: SourceFile, reader: DocumentReader) -> Prepared:
         known = self._known.get(file.source)
         ready = known is not None and known.status == "ready"
         with opened(file, self._limits) as source:
@@ -83,7 +84,7 @@ class FileReader:
             if copy_of is not None:
                 return Prepared(file, new, known, copy_of)
             try:
-                return Prepared(file, new, known, extracted=load(source, parsers))
+                return Prepared(file, new, known, extracted=load(source, reader))
             except Changed:
                 raise
             except DocumentError as error:

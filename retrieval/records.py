@@ -32,7 +32,8 @@ class DocumentRecord:
 
     `status` is "ready", or the code of the reason why the document holds no text ("no_text", "encrypted", ...), with
     the sentence in `message`. `path` is the original file, None for a text that was no file; `pages` is None where
-    the format has none; `added` is UTC, ISO 8601; `metadata` is what the person gave with the document.
+    the format has none; `added` is UTC, ISO 8601; `metadata` is what the person gave with the document, `facts`
+    what its file says: kind, encoding, title, author ..., and `warnings`, a list of sentences.
     """
 
     document: str
@@ -47,6 +48,7 @@ class DocumentRecord:
     status: str = "ready"
     message: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The record as `hearth documents list --json` prints it."""

@@ -53,6 +53,7 @@ CREATE TABLE documents(
     added TEXT NOT NULL,
     generation INTEGER NOT NULL REFERENCES commits,
     metadata TEXT NOT NULL,
+    facts TEXT NOT NULL,
     digest BLOB NOT NULL,
     UNIQUE(collection, source)
 );

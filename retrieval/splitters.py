@@ -1,7 +1,7 @@
 """Text into chunks with exact offsets, sized in the embedder's own tokens.
 
 A chunk ends at the strongest boundary near its limit (heading, paragraph, line, sentence, word) and never crosses a
-page; where it had to end inside a paragraph, the next one begins a little earlier.
+page, slide or sheet; where it had to end inside a paragraph, the next one begins a little earlier.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from retrieval.formats import Extracted
+
 Spans = Sequence[tuple[int, int]]
 Heading = tuple[int, int, str]
 """(offset, level from 1, title)"""
 
-SPLITTER_VERSION = 1
 _CHARACTERS_PER_TOKEN = 12
 """A chunk of text without tokens (marks, spaces, one endless word) still ends after this many characters a token."""
 _LONG_TOKEN, _LONG_STEP = 24, 4
@@ -47,6 +48,56 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """The numbers of rows, cells or records with the offsets where they begin; with none, lines are counted."""
+
+    word: str
+    offsets: Sequence[int]
+    values: Sequence[int]
+    lines: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, text: str, numbered: Sequence[tuple[int, int]], word: str) -> Numbers | None:
+        """What a document is counted in; None where it is in nothing."""
+        if numbered:
+            return cls(word, [offset for offset, _ in numbered], [number for _, number in numbered])
+        if word == "line":
+            return cls(word, [], [], [match.start() for match in re.finditer("\n", text)])
+        return None
+
+    def between(self, start: int, end: int) -> str:
+        """ "row 7" or "rows 7-12": what a piece of the text holds; "" for none."""
+        if self.offsets:
+            at = max(0, bisect_right(self.offsets, start) - 1)
+            last = bisect_left(self.offsets, end) - 1
+            if last < at:
+                return ""
+            first_number, last_number = self.values[at], self.values[last]
+        else:
+            first_number = bisect_left(self.lines, start) + 1
+            last_number = bisect_left(self.lines, end) + 1
+        if first_number == last_number:
+            return f"{self.word} {first_number}"
+        return f"{self.word}s {first_number}-{last_number}"
+
+
+class _Places:
+    """Where a piece of the text stands, in words: the headings above it, and its rows or lines."""
+
+    def __init__(self, headings: Sequence[Heading], numbers: Numbers | None) -> None:
+        self._titles = _heading_paths(headings)
+        self._offsets = [offset for offset, _, _ in headings]
+        self._numbers = numbers
+
+    def of(self, start: int, end: int) -> str | None:
+        """The position of the characters from `start` to before `end`; None where there is nothing to say."""
+        at = max(0, bisect_right(self._offsets, start) - 1)  # before the first heading, the first one within
+        title = self._titles[at] if at < len(self._offsets) and self._offsets[at] < end else ""
+        rows = self._numbers.between(start, end) if self._numbers else ""
+        return ", ".join(filter(None, (title, rows))) or None
+
+
+@dataclass(frozen=True)
 class Splitter:
     """Cuts texts into chunks of at most `chunk_tokens`, `overlap_tokens` of them repeated inside a cut paragraph.
 
@@ -59,26 +110,38 @@ class Splitter:
     chunk_tokens: int = 200
     overlap_tokens: int = 30
 
-    def split(self, text: str, page_starts: Sequence[int] = (), headings: Sequence[Heading] = ()) -> list[Chunk]:
+    def split(
+        self,
+        text: str,
+        page_starts: Sequence[int] = (),
+        headings: Sequence[Heading] = (),
+        part_starts: Sequence[int] = (),
+        numbers: Numbers | None = None,
+    ) -> list[Chunk]:
         """The chunks of a text in order; together they hold every character that is not white space.
 
         Args:
             page_starts: offset at which each page begins, the first one first; empty where there are no pages.
             headings: in order of their offsets.
+            part_starts: offsets that no chunk crosses either, such as those of slides; not together with pages.
+            numbers: the rows or lines that a chunk's position names.
         """
-        cutter = _Cutter(text, self.token_spans(text), headings, self.chunk_tokens, self.overlap_tokens)
-        bounds = [*(page_starts or [0]), len(text)]
-        titles = _heading_paths(headings)
-        offsets = [offset for offset, _, _ in headings]
+        rows = numbers.offsets if numbers else []
+        cutter = _Cutter(text, self.token_spans(text), headings, rows, self.chunk_tokens, self.overlap_tokens)
+        bounds = [*(page_starts or part_starts or [0]), len(text)]
+        places = _Places(headings, numbers)
         chunks = []
         for number, (first, last) in enumerate(itertools.pairwise(bounds), start=1):
             for start, end, whole in cutter.cut(first, last):
-                at = max(0, bisect_right(offsets, start) - 1)  # before the first heading, the first one within
-                position = titles[at] if at < len(offsets) and offsets[at] < end else None
                 page = number if page_starts else None
                 pieces = [(start, end)] if whole else self._recut(text, start, end)
-                chunks += [Chunk(a, b, text[a:b], page, position) for a, b in pieces]
+                chunks += [Chunk(a, b, text[a:b], page, places.of(a, b)) for a, b in pieces]
         return chunks
+
+    def split_extracted(self, extracted: Extracted) -> list[Chunk]:
+        """The chunks of a parsed document."""
+        numbers = Numbers.of(extracted.text, extracted.numbered, extracted.numbered_as)
+        return self.split(extracted.text, extracted.page_starts, extracted.headings, extracted.part_starts, numbers)
 
     def _recut(self, text: str, start: int, end: int) -> list[tuple[int, int]]:
         """Halve a piece that was cut inside a word until its tokens fit: half a word can have more than the whole."""
@@ -92,11 +155,14 @@ class Splitter:
 class _Cutter:
     """One text with its tokens and possible breaks, cut region by region."""
 
-    def __init__(self, text: str, spans: Spans, headings: Sequence[Heading], limit: int, overlap: int) -> None:
+    def __init__(
+        self, text: str, spans: Spans, headings: Sequence[Heading], rows: Sequence[int], limit: int, overlap: int
+    ) -> None:
         self._text = text
         self._limit, self._overlap = limit, min(overlap, limit // 4)
         self._starts, self._inside = _token_starts(spans)
         breaks = {m.end(): _LEVELS[str(m.lastgroup)] for m in _BREAKS.finditer(text)}
+        breaks.update({offset: max(_LINE, breaks.get(offset, _LINE)) for offset in rows})
         breaks.update({offset: _HEADING for offset, _, _ in headings})
         self._breaks = sorted(breaks)
         self._levels = [breaks[offset] for offset in self._breaks]

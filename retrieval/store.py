@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STORED_DTYPE = np.float16
 WRITER_WAIT_SECONDS = 10.0
-_RECORD = "name, document_id, collection, path, pages, chunks, bytes, sha256, added, status, message, metadata"
+_RECORD = "name, document_id, collection, path, pages, chunks, bytes, sha256, added, status, message, metadata, facts"
 _SLICE = 500
 
 
@@ -286,8 +286,8 @@ class Store:
 
 
 def _record(row: tuple[Any, ...]) -> DocumentRecord:
-    facts: list[Any] = [*row[:-1], json.loads(row[-1])]
-    return DocumentRecord(*facts)
+    columns: list[Any] = [*row[:-2], *map(json.loads, row[-2:])]
+    return DocumentRecord(*columns)
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -36,8 +36,8 @@ Outcome = Literal["added", "changed", "unchanged", "duplicate"]
 class NewDocument:
     """A document ready to be stored; one that could not be used has a status other than "ready" and no chunks.
 
-    `metadata` is a JSON object, None to keep what is there; `document_id` and `added` are given only for a document
-    that was stored before and comes back.
+    `metadata` is a JSON object, None to keep what is there; `facts` is one of what the parser found; `document_id` and
+    `added` are given only for a document that was stored before and comes back.
     """
 
     collection: str
@@ -53,6 +53,7 @@ class NewDocument:
     page_starts: Sequence[int] = ()
     chunks: Sequence[Chunk] = field(default=(), repr=False)
     metadata: str | None = None
+    facts: str = "{}"
     document_id: str | None = None
     added: str | None = None
 
@@ -238,7 +239,7 @@ class Writer:
             "stamp": new.stamp, "pages": len(new.page_starts) or None, "chunks": count,
             "first_chunk": first if count else None, "last_chunk": first + count - 1 if count else None,
             "added": new.added or datetime.now(UTC).isoformat(timespec="seconds"), "generation": generation,
-            "metadata": new.metadata or "{}",
+            "metadata": new.metadata or "{}", "facts": new.facts,
         }  # fmt: skip
         values["digest"] = document_digest(values)
         marks = ", ".join("?" * len(values))

@@ -20,9 +20,12 @@ _LINE = re.compile(
 
 def extract_markdown(data: bytes) -> Extracted:
     """A Markdown file."""
-    text, warnings = decode(data)
-    text = clean(text)
-    return Extracted(text, headings=headings_of(text), warnings=warnings)
+    decoded = decode(data)
+    text = clean(decoded.text)
+    headings = headings_of(text)
+    facts = {"encoding": decoded.encoding}
+    counted = "" if headings else "line"
+    return Extracted(text, headings=headings, warnings=decoded.warnings, numbered_as=counted, facts=facts)
 
 
 def headings_of(text: str) -> list[tuple[int, int, str]]:

@@ -1,6 +1,6 @@
-"""PDF: the text of each page, and an honest word where there is none.
+"""PDF: the text of each page, with the notes and form entries on it, and an honest word where there is none.
 
-PDFium repairs what it can; pages it cannot read are named, and a file that is only pictures is called that.
+PDFium repairs what it can; pages it cannot read are named, and pages that are only pictures are called that.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from retrieval.formats import Extracted, Refused
+from retrieval.formats.pdf_extras import has_hidden_text, is_scan, notes_on, outline
 from retrieval.formats.text import clean
 
 MAX_PAGES = 20_000
 _CATALOG = re.compile(rb"(\d+)\s+(\d+)\s+obj\s*<<[^>]{0,500}?/Type\s*/Catalog\b")
 _PAGE_GAP = "\n\n"
 _NAMED = 12
+_FACTS = ("Title", "Author", "Subject", "Keywords", "CreationDate")
 
 
 def extract_pdf(data: bytes) -> Extracted:
@@ -26,20 +28,52 @@ def extract_pdf(data: bytes) -> Extracted:
         Refused: encrypted, corrupt, or no_text.
     """
     document = _open(data)
-    count = min(len(document), MAX_PAGES)
-    texts, broken, pictures = [], [], []
-    for number in range(count):
+    pages = _Pages(document)
+    if not any(pages.texts) and not pages.scanned:
+        if len(pages.broken) == len(pages.texts):
+            raise Refused("corrupt", "is a damaged PDF: none of its pages could be read.")
+        raise Refused("no_text", "is a PDF without any text.")
+    starts, at = [], 0
+    for text in pages.texts:
+        starts.append(at)
+        at += len(text) + len(_PAGE_GAP)
+    extracted = Extracted(_PAGE_GAP.join(pages.texts), page_starts=starts, scanned=pages.scanned)
+    extracted.headings = outline(document, pages.texts, starts)
+    extracted.warnings = _warnings(data, len(document), pages)
+    extracted.facts = _facts(document)
+    return extracted
+
+
+class _Pages:
+    """The pages' texts, and the 1-based numbers of those with something to say about."""
+
+    def __init__(self, document: pypdfium2.PdfDocument) -> None:
+        self.texts: list[str] = []
+        self.broken: list[int] = []
+        self.scanned: list[int] = []
+        self.hidden: list[int] = []
+        for number in range(1, min(len(document), MAX_PAGES) + 1):
+            try:
+                self.texts.append(self._page(document, number))
+            except pypdfium2.PdfiumError:
+                self.texts.append("")
+                self.broken.append(number)
+
+    def _page(self, document: pypdfium2.PdfDocument, number: int) -> str:
+        page = document[number - 1]
         try:
-            text, has_picture = _page(document, number)
-        except pypdfium2.PdfiumError:
-            text, has_picture = "", False
-            broken.append(number + 1)
-        texts.append(text)
-        if has_picture and not text:
-            pictures.append(number + 1)
-    if not any(texts):
-        raise _why_empty(count, broken, pictures)
-    return _joined(texts, _warnings(data, len(document), broken, pictures))
+            text_page = page.get_textpage()
+            try:
+                text = clean(text_page.get_text_bounded()).strip()
+            finally:
+                text_page.close()
+            if is_scan(page, len(text)):
+                self.scanned.append(number)
+            elif text and has_hidden_text(page):
+                self.hidden.append(number)
+            return "\n".join(filter(None, (text, *notes_on(page))))
+        finally:
+            page.close()
 
 
 def _open(data: bytes) -> pypdfium2.PdfDocument:
@@ -65,41 +99,22 @@ def _reopened(data: bytes) -> pypdfium2.PdfDocument:
         raise Refused("corrupt", "is a damaged PDF that could not be repaired.") from error
 
 
-def _page(document: pypdfium2.PdfDocument, number: int) -> tuple[str, bool]:
-    """The clean text of a page, and whether a page without text shows a picture."""
-    page = document[number]
-    try:
-        text_page = page.get_textpage()
-        try:
-            text = clean(text_page.get_text_bounded()).strip()
-        finally:
-            text_page.close()
-        if text:
-            return text, False
-        kinds = [pdfium.FPDF_PAGEOBJ_IMAGE]
-        return text, next(iter(page.get_objects(filter=kinds, max_depth=3)), None) is not None
-    finally:
-        page.close()
+def _facts(document: pypdfium2.PdfDocument) -> dict[str, str]:
+    found = {name: clean(document.get_metadata_value(name)).strip()[:500] for name in _FACTS}
+    return {name.lower().replace("creationdate", "created"): value for name, value in found.items() if value}
 
 
-def _why_empty(count: int, broken: list[int], pictures: list[int]) -> Refused:
-    if len(broken) == count:
-        return Refused("corrupt", "is a damaged PDF: none of its pages could be read.")
-    if pictures:
-        return Refused("no_text", "holds pictures of pages and no text: it looks scanned, and OCR is not installed.")
-    return Refused("no_text", "is a PDF without any text.")
-
-
-def _warnings(data: bytes, pages: int, broken: list[int], pictures: list[int]) -> list[tuple[str, str]]:
+def _warnings(data: bytes, count: int, pages: _Pages) -> list[tuple[str, str]]:
     warnings = []
-    if broken:
-        warnings.append(("partial", f"is damaged: {_named(broken)} could not be read, the others were."))
+    if pages.broken:
+        warnings.append(("partial", f"is damaged: {_named(pages.broken)} could not be read, the others were."))
     if b"%%EOF" not in data[-2048:]:
-        warnings.append(("partial", f"is cut off before its end: pages 1 to {pages} were recovered, later ones not."))
-    if pages > MAX_PAGES:
-        warnings.append(("partial", f"has {pages} pages; only the first {MAX_PAGES} were read."))
-    if pictures:
-        warnings.append(("no_text", f"has no text on {_named(pictures)}, which looks scanned; OCR is not installed."))
+        warnings.append(("partial", f"is cut off before its end: pages 1 to {count} were recovered, later ones not."))
+    if count > MAX_PAGES:
+        warnings.append(("partial", f"has {count} pages; only the first {MAX_PAGES} were read."))
+    if pages.hidden:
+        found = f"holds text that a reader does not see (white, tiny or off the page) on {_named(pages.hidden)}."
+        warnings.append(("hidden_text", found))
     return warnings
 
 
@@ -107,11 +122,3 @@ def _named(pages: list[int]) -> str:
     shown = ", ".join(str(page) for page in pages[:_NAMED])
     more = f" and {len(pages) - _NAMED} more" if len(pages) > _NAMED else ""
     return f"page {shown}" if len(pages) == 1 else f"pages {shown}{more}"
-
-
-def _joined(texts: list[str], warnings: list[tuple[str, str]]) -> Extracted:
-    starts, at = [], 0
-    for text in texts:
-        starts.append(at)
-        at += len(text) + len(_PAGE_GAP)
-    return Extracted(_PAGE_GAP.join(texts), page_starts=starts, warnings=warnings)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import NamedTuple
 
 from retrieval.formats import Extracted
 from retrieval.formats.kinds import wide_encoding
@@ -31,8 +32,27 @@ def clean(text: str) -> str:
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
-def decode(data: bytes, declared: str | None = None) -> tuple[str, list[tuple[str, str]]]:
-    """The text of some bytes, and a warning naming the encoding where it had to be guessed.
+_INVISIBLE = re.compile(
+    "(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+|[\u202d\u202e]|(?<=[A-Za-z])[\u200b-\u200d\u2060]+(?=[A-Za-z])"
+)
+"""Tag characters (but not those of a flag), overrides of the direction, and zero width inside a Latin word."""
+
+
+def invisible_places(text: str) -> int:
+    """How many places of a text hold characters that a reader does not see but a model reads."""
+    return 0 if text.isascii() else sum(1 for _ in _INVISIBLE.finditer(text))
+
+
+class Decoded(NamedTuple):
+    """The text of some bytes, the encoding they were read in, and warnings where that had to be guessed."""
+
+    text: str
+    encoding: str
+    warnings: list[tuple[str, str]]
+
+
+def decode(data: bytes, declared: str | None = None) -> Decoded:
+    """The text of some bytes.
 
     Args:
         declared: an encoding the document itself names; taken only if every byte fits it.
@@ -44,21 +64,28 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, list[tuple[st
         if encoding is None or (encoding == "utf-8-sig" and _ESCAPED.search(data[:_GUESS_SAMPLE])):
             continue
         try:
-            return data.decode(encoding), []
+            return Decoded(data.decode(encoding), _named(encoding, data), [])
         except (UnicodeDecodeError, LookupError):
             continue
     return _guessed(data)
 
 
-def _guessed(data: bytes) -> tuple[str, list[tuple[str, str]]]:
+def _named(encoding: str, data: bytes) -> str:
+    if encoding != "utf-8-sig":
+        return encoding.lower()
+    return "ascii" if data.isascii() else "utf-8"
+
+
+def _guessed(data: bytes) -> Decoded:
     if _mostly_utf8(data):
         return _replacing(data, "utf-8")
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:_GUESS_SAMPLE]).best()
     encoding = best.encoding if best is not None else "cp1252"
-    text, warnings = _replacing(data, encoding)
-    return text, warnings or [("encoding_guessed", f"was read as {encoding}, which is a guess")]
+    decoded = _replacing(data, encoding)
+    warnings = decoded.warnings or [("encoding_guessed", f"was read as {encoding}, which is a guess")]
+    return decoded._replace(warnings=warnings)
 
 
 def _mostly_utf8(data: bytes) -> bool:
@@ -69,15 +96,17 @@ def _mostly_utf8(data: bytes) -> bool:
     return beyond > 4 * broken
 
 
-def _replacing(data: bytes, encoding: str) -> tuple[str, list[tuple[str, str]]]:
+def _replacing(data: bytes, encoding: str) -> Decoded:
     text = data.decode(encoding, "replace")
     lost = text.count("\ufffd") - data.count("\ufffd".encode())
     if lost <= 0:
-        return text, []
-    return text, [("encoding_guessed", f"was read as {encoding}; {lost} places could not be decoded")]
+        return Decoded(text, encoding, [])
+    found = f"was read as {encoding}; {lost} places could not be decoded"
+    return Decoded(text, encoding, [("encoding_guessed", found)])
 
 
 def extract_text(data: bytes) -> Extracted:
-    """A plain text file."""
-    text, warnings = decode(data)
-    return Extracted(clean(text), warnings=warnings)
+    """A plain text file; positions are its lines."""
+    decoded = decode(data)
+    facts = {"encoding": decoded.encoding}
+    return Extracted(clean(decoded.text), warnings=decoded.warnings, numbered_as="line", facts=facts)

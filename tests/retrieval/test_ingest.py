@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import retrieval.loaders
+import retrieval.parsing
 from retrieval import Library, TextDocument
 from retrieval.errors import IndexModelMismatch, NotFound
 from retrieval.loaders import Limits
@@ -160,7 +161,7 @@ def test_d01_d02_d21_bad_files_are_named_and_the_rest_is_ready(library: Library,
 
 
 def test_an_asked_for_file_of_unknown_kind_fails(library: Library, write: Write) -> None:
-    assert codes(library, write("a.png", b"\x89PNG\r\n\x1a\n")) == {"a.png": "unsupported_type"}
+    assert codes(library, write("a.bin", bytes(range(256)) * 9)) == {"a.bin": "unsupported_type"}
 
 
 def test_a_bad_file_that_is_mended_becomes_ready(library: Library, folder: Path, write: Write) -> None:
@@ -249,16 +250,16 @@ def test_f04_a_file_that_changes_while_it_is_read_is_tried_again(
     library: Library, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write("a.txt", "words of the beginning")
-    parse = retrieval.loaders.ParserPool.parse
+    parse = retrieval.parsing.ParserPool.parse
     left = [1]
 
-    def change_then_parse(self: object, descriptor: int, name: str) -> object:
+    def change_then_parse(self: object, descriptor: int, name: str, page: None = None) -> object:
         if left[0]:
             left[0] -= 1
             path.write_text("other words meanwhile")
         return parse(self, descriptor, name)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(retrieval.loaders.ParserPool, "parse", change_then_parse)
+    monkeypatch.setattr(retrieval.parsing.ParserPool, "parse", change_then_parse)
     assert library.add([path]).added == ["a.txt"]
     assert texts(library, "words") == ["other words meanwhile"]
 
@@ -267,13 +268,13 @@ def test_f04_a_file_that_keeps_changing_is_named(
     library: Library, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write("a.txt", "words")
-    parse = retrieval.loaders.ParserPool.parse
+    parse = retrieval.parsing.ParserPool.parse
 
-    def change_then_parse(self: object, descriptor: int, name: str) -> object:
+    def change_then_parse(self: object, descriptor: int, name: str, page: None = None) -> object:
         path.write_text(path.read_text() + " and more")
         return parse(self, descriptor, name)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(retrieval.loaders.ParserPool, "parse", change_then_parse)
+    monkeypatch.setattr(retrieval.parsing.ParserPool, "parse", change_then_parse)
     assert codes(library, path) == {"a.txt": "changed"}
 
 
