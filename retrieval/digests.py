@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any
 
 DIGEST_BYTES = 16
@@ -27,7 +27,7 @@ def _digest(*parts: bytes) -> bytes:
 
 
 def _fields(values: Sequence[Any]) -> bytes:
-    return json.dumps(values).encode() + b"\n"
+    return json.dumps(values, default=repr).encode() + b"\n"
 
 
 def document_digest(row: Mapping[str, Any]) -> bytes:
@@ -57,5 +57,11 @@ def meta_digest(fingerprint: str, dimension: object, label: str) -> str:
     return _digest(_fields([fingerprint, str(dimension), label])).hex()
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def text_sha256(name: str, text: str) -> str:
+    """What a text that is no file is known by, as a file is by the hash of its content."""
+    return sha256(_bytes(name) + b"\0" + _bytes(text)).hexdigest()
+
+
+def _bytes(text: object) -> bytes:
+    """A damaged row may hold anything where its text was."""
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else repr(text).encode()

@@ -76,6 +76,11 @@ class Embedder:
                 return own(text)
         return [found.span() for found in _PIECES.finditer(text)]
 
+    def longer_than_it_reads(self, texts: Sequence[str]) -> int:
+        """How many of these texts have more tokens than the model reads, so that their ends would not count."""
+        most = self.max_tokens
+        return sum(1 for text in texts if len(text) > most and len(self.token_spans(text)) > most)
+
     def embed(self, texts: Sequence[str], library: str) -> NDArray[np.float32]:
         """Unit vectors (n, dimension), in the order of the texts.
 

@@ -228,6 +228,20 @@ class IndexModelMismatch(LibraryError):
         )
 
 
+class ReembeddingReplaced(LibraryError):
+    """Another re-embedding, with another model, began while this one was running."""
+
+    code = "reembedding_replaced"
+
+    def __init__(self, library: str, label: str) -> None:
+        self.label = label
+        super().__init__(
+            library,
+            f"Re-embedding with {label} was ended, because another model's began; run `hearth reembed` with the one "
+            "that shall stay.",
+        )
+
+
 class BadEmbedding(LibraryError):
     """The embedding model returned something that is not a finite vector of the right length."""
 
@@ -245,6 +259,26 @@ class ParserUnavailable(RetrievalError):
     def __init__(self, detail: str) -> None:
         self.detail = detail
         super().__init__(f"The process that reads documents could not be started ({detail}); try again.")
+
+
+class NotReplaced(RetrievalError):
+    """There is a file at the place of an export or backup that Hearth did not write."""
+
+    code = "not_replaced"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} exists and is no export or backup of Hearth's; choose another name.")
+
+
+class BadExport(RetrievalError):
+    """A file that should be imported is no export, or a damaged one."""
+
+    code = "bad_export"
+
+    def __init__(self, name: str, detail: str) -> None:
+        self.name, self.detail = name, detail
+        super().__init__(f"{name} cannot be imported: {detail}; what came before in it is kept. Export it again.")
 
 
 class StorageError(LibraryError):

@@ -1,11 +1,18 @@
 """The history that caches follow: a commit for every change, so that nothing is removed without a trace.
 
-A new history makes every cache start over; its first commit accounts for every id that was given out before it.
+Each commit's token holds chance, which tells two histories apart, and a digest of the commit and the token before it,
+which shows a change made later. A new history makes every cache start over; its first commit accounts for every id
+that was given out before it.
 """
 
 from __future__ import annotations
 
+import json
+import secrets
 import sqlite3
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
 
 from retrieval.digests import document_digest
 
@@ -31,13 +38,38 @@ def last_id(db: sqlite3.Connection, table: str) -> int:
     return int(found[0]) if found else 0
 
 
+def add_commit(db: sqlite3.Connection, document: int | None, first: int | None, last: int | None) -> int:
+    """The number of a new commit, with the document it removed and the chunks it removed or moved."""
+    newest = db.execute("SELECT token FROM commits ORDER BY generation DESC LIMIT 1").fetchone()
+    generation = last_id(db, "commits") + 1
+    token = _token(newest[0] if newest else "", secrets.token_hex(8), generation, document, first, last)
+    db.execute("INSERT INTO commits VALUES (?, ?, ?, ?, ?)", (generation, token, document, first, last))
+    return generation
+
+
+def _token(before: str, chance: str, *facts: int | None) -> str:
+    digest = blake2b(json.dumps([before, chance, *facts]).encode(), digest_size=8)
+    return chance + digest.hexdigest()
+
+
+def unbroken(commits: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether all these rows of `commits`, in their order, are as they were written and none is missing between."""
+    before, expected = "", commits[0][0] if commits else 1
+    for generation, token, *facts in commits:
+        if generation != expected or str(token) != _token(before, str(token)[:16], generation, *facts):
+            return False
+        before, expected = token, generation + 1
+    return True
+
+
 def begin_history(db: sqlite3.Connection) -> None:
     """Forget all commits and start from one; call it inside a transaction."""
+    db.execute("PRAGMA defer_foreign_keys=ON")
     db.execute("DELETE FROM commits")
-    ids = (last_id(db, "documents"), 1, last_id(db, "chunks"))
-    generation = db.execute(
-        "INSERT INTO commits(removed_document, removed_first, removed_last) VALUES (?, ?, ?)", ids
-    ).lastrowid
-    db.execute("UPDATE documents SET generation = ?", (generation,))
+    generation = add_commit(db, last_id(db, "documents"), 1, last_id(db, "chunks"))
     for (row,) in db.execute("SELECT id FROM documents").fetchall():
-        seal(db, row)
+        document = document_row(db, "id = ?", row)
+        sound = document is not None and document_digest(dict(document)) == document["digest"]
+        db.execute("UPDATE documents SET generation = ? WHERE id = ?", (generation, row))
+        if sound:  # a damaged record stays recognisable as one
+            seal(db, row)

@@ -6,8 +6,6 @@ transaction, so searching and other writers go on meanwhile.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.digests import text_sha256
 from retrieval.embedder import Embedder
 from retrieval.errors import DocumentError, EmptyFile, NotRegularFile, UnsupportedType
 from retrieval.formats import Extracted
 from retrieval.formats.text import clean
 from retrieval.loaders import Limits
 from retrieval.reading import FileReader, Prepared
-from retrieval.recognition import MediaModels
 from retrieval.records import IngestNote, IngestProgress, IngestReport, TextDocument
 from retrieval.sources import list_files, printable
 from retrieval.splitters import Splitter
@@ -36,12 +34,15 @@ _SAFE_TOKENS = 2
 """Room for the tokens that a model puts around a text."""
 _TEXT_SOURCE = "text:"
 _LISTED = frozenset(
-    (
-        "empty_file", "no_text", "encrypted", "corrupt", "timeout", "too_complex", "too_large", "type_mismatch",
-        "expands_too_much", "unsafe_xml",
-    )
+    ("empty_file", "no_text", "encrypted", "corrupt", "timeout", "too_complex", "too_large", "type_mismatch")
 )
 """Reasons that lie in the document: it is then listed as unusable. The others may be gone on the next try."""
+
+
+def splitter_for(embedder: Embedder, limits: Limits) -> Splitter:
+    """Cuts texts as the limits say, but never into more than the embedding model reads."""
+    tokens = min(limits.chunk_tokens, embedder.max_tokens - _SAFE_TOKENS)
+    return Splitter(embedder.token_spans, tokens, min(limits.overlap_tokens, tokens // 4))
 
 
 class Ingest:
@@ -55,7 +56,6 @@ class Ingest:
         collection: str,
         on_progress: Callable[[IngestProgress], None] | None,
         when_done: Callable[[], None],
-        models: MediaModels | None = None,
     ) -> None:
         self._store = store
         self._embedder = embedder
@@ -63,9 +63,7 @@ class Ingest:
         self._collection = collection
         self._on_progress = on_progress
         self._when_done = when_done
-        self._models = models or MediaModels()
-        tokens = min(limits.chunk_tokens, embedder.max_tokens - _SAFE_TOKENS)
-        self._splitter = Splitter(embedder.token_spans, tokens, min(limits.overlap_tokens, tokens // 4))
+        self._splitter = splitter_for(embedder, limits)
         self._report = IngestReport()
         self._began = time.monotonic()
         self._known = {known.source: known for known in store.known(collection)}
@@ -81,7 +79,7 @@ class Ingest:
             self._fail(error, asked)
         gone = {known.source: known for known in self._known.values() if listing.vanished(known.source)}
         self._total = len(listing.files)
-        reader = FileReader(self._collection, self._known, self._limits, self._models)
+        reader = FileReader(self._collection, self._known, self._limits)
         with self._storer:
             for prepared in reader.prepared(listing.files):
                 self._take(prepared, gone)
@@ -102,10 +100,9 @@ class Ingest:
         return self._finished()
 
     def _take_text(self, name: str, text: str) -> None:
-        data = text.encode()
-        sha256 = hashlib.sha256(name.encode() + b"\0" + data).hexdigest()
+        sha256 = text_sha256(name, text)
         source = _TEXT_SOURCE + name
-        new = NewDocument(self._collection, source, name, None, sha256, len(data), sha256)
+        new = NewDocument(self._collection, source, name, None, sha256, len(text.encode()), sha256)
         known = self._known.get(source)
         if known is not None and known.status == "ready" and known.sha256 == sha256:
             self._unchanged(known.document_id, name, source)
@@ -139,10 +136,8 @@ class Ingest:
         """Cut a document into chunks and let it wait for its batch."""
         if not self._waiting:
             self._check_model()
-        chunks = self._splitter.split_extracted(extracted)
-        facts = json.dumps(extracted.described(), ensure_ascii=False)
-        text, starts = extracted.text, extracted.page_starts
-        self._waiting.append(replace(new, text=text, page_starts=starts, chunks=chunks, facts=facts))
+        chunks = self._splitter.split(extracted.text, extracted.page_starts, extracted.headings)
+        self._waiting.append(replace(new, text=extracted.text, page_starts=extracted.page_starts, chunks=chunks))
         if sum(len(document.chunks) for document in self._waiting) >= EMBED_BATCH:
             self._flush()
 

@@ -18,7 +18,6 @@ from retrieval.embedder import Embedder
 from retrieval.errors import NotFound
 from retrieval.ingest import Ingest
 from retrieval.loaders import Limits
-from retrieval.recognition import MediaModels
 from retrieval.records import (
     DEFAULT_COLLECTION,
     DocumentRecord,
@@ -30,27 +29,21 @@ from retrieval.records import (
 )
 from retrieval.retriever import LibraryRetriever, Reranker, SearchEngine
 from retrieval.store import Store
-from retrieval.verify import verify_store
+from retrieval.upkeep import Upkeep
 
 OnProgress = Callable[[IngestProgress], None]
 
 
-class Library:
+class Library(Upkeep):
     """Documents and the passages in them, in one folder.
 
     Opening costs nothing and creates nothing: a missing folder is an empty library, made on the first write.
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        embeddings: Embeddings,
-        reranker: Reranker | None = None,
-        limits: Limits | None = None,
-        models: MediaModels | None = None,
+        self, path: str | Path, embeddings: Embeddings, reranker: Reranker | None = None, limits: Limits | None = None
     ) -> None:
         self.path = Path(path)
-        self._models = models or MediaModels()
         self._embedder = Embedder(embeddings)
         self._limits = limits or Limits()
         self._store = Store(self.path)
@@ -58,18 +51,10 @@ class Library:
 
     @classmethod
     def open(
-        cls,
-        path: str | Path,
-        embeddings: Embeddings,
-        reranker: Reranker | None = None,
-        limits: Limits | None = None,
-        models: MediaModels | None = None,
+        cls, path: str | Path, embeddings: Embeddings, reranker: Reranker | None = None, limits: Limits | None = None
     ) -> Library:
-        """The library in folder `path`, its passages embedded by `embeddings` and, if given, reranked by `reranker`.
-
-        `models` describe the pictures and write down the recordings that are added.
-        """
-        return cls(path, embeddings, reranker, limits, models)
+        """The library in folder `path`, its passages embedded by `embeddings` and, if given, reranked by `reranker`."""
+        return cls(path, embeddings, reranker, limits)
 
     def __enter__(self) -> Library:
         return self
@@ -115,8 +100,7 @@ class Library:
         return self._ingest(collection, on_progress).texts(items)
 
     def _ingest(self, collection: str, on_progress: OnProgress | None) -> Ingest:
-        warm = self._engine.warm
-        return Ingest(self._store, self._embedder, self._limits, collection, on_progress, warm, self._models)
+        return Ingest(self._store, self._embedder, self._limits, collection, on_progress, self._engine.warm)
 
     def remove(self, documents: Sequence[str], collection: str | None = None) -> list[DocumentRecord]:
         """Take documents out, by id or by name, and return what they were.
@@ -224,7 +208,3 @@ class Library:
     def as_retriever(self, **search: Any) -> LibraryRetriever:
         """A LangChain retriever over this library; takes `search`'s top_k, mode and collections."""
         return LibraryRetriever(library=self, **search)
-
-    def verify(self) -> dict[str, Any]:
-        """Check every document, chunk and vector: `{"checked": n, "problems": [...]}`; changes nothing."""
-        return verify_store(self._store)

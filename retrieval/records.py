@@ -56,6 +56,20 @@ class DocumentRecord:
 
 
 @dataclass(frozen=True)
+class CollectionRecord:
+    """One collection and what it holds; `bytes` is the size of its original files and texts."""
+
+    collection: str
+    documents: int
+    chunks: int
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as `hearth collections list --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class IngestNote:
     """Something about one document that a person should read: a failure or a warning."""
 
@@ -77,6 +91,54 @@ class IngestProgress:
     chunks: int
     seconds: float
     document: str | None
+
+    @property
+    def chunks_per_second(self) -> float:
+        """Chunks embedded in a second until now; 0 at the beginning."""
+        return self.chunks / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest will take if it goes on like this; None before the first document is done."""
+        return self.seconds / self.done * (self.total - self.done) if self.done else None
+
+
+@dataclass(frozen=True)
+class ReembedProgress:
+    """How far a re-embedding is: `done` of `total` chunks have a new vector, `embedded` of them made in this run."""
+
+    done: int
+    total: int
+    embedded: int
+    seconds: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest will take if it goes on like this; None before the first batch is done."""
+        return self.seconds / self.embedded * (self.total - self.done) if self.embedded else None
+
+
+@dataclass(frozen=True)
+class ReembedReport:
+    """What a re-embedding did.
+
+    `kept` counts vectors that an earlier, stopped run had made, `remaining` chunks still without a new one (those of
+    other collections), `longer` chunks of which the new model reads only the beginning. While `swapped` is false the
+    library is searched with the model it had; `before` is None where there were no vectors.
+    """
+
+    before: str | None
+    after: str
+    embedded: int
+    kept: int
+    remaining: int
+    swapped: bool
+    longer: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as `hearth reembed --json` prints it."""
+        return asdict(self)
 
 
 @dataclass

@@ -93,6 +93,13 @@ class SearchEngine:
         return rows
 
     def _hits(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Hit]:
+        try:
+            return self._found(query, top_k, mode, collections)
+        finally:
+            # A re-embedding may have been swapped in meanwhile: the query's vector is of another model then.
+            self._store.check_embedder(self._embedder.identity)
+
+    def _found(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Hit]:
         query = query.encode("utf-8", "replace").decode()  # a lone surrogate would stop tokenizers
         known = self._store.collections()
         scope = searched_collections(collections, known)

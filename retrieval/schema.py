@@ -24,12 +24,12 @@ BUSY_SECONDS = 15.0
 # A row of `commits` is one change of one document, several of which may be made in one transaction. Caches name the
 # last one they hold (generation and token) and fetch what came after it: documents with a later generation, minus the
 # chunk ranges that later commits removed. As nothing is removed without a commit, every id ever given out is accounted
-# for. `new_vectors` holds what a re-embedding has made so far; digests are explained in digests.py.
+# for; see history.py. `new_vectors` holds what a re-embedding has made so far; digests are explained in digests.py.
 TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE commits(
     generation INTEGER PRIMARY KEY AUTOINCREMENT,
-    token TEXT NOT NULL DEFAULT (lower(hex(randomblob(8)))),
+    token TEXT NOT NULL,
     removed_document INTEGER,
     removed_first INTEGER,
     removed_last INTEGER
@@ -92,7 +92,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     mode = "rw" if os.access(folder, os.W_OK) and os.access(file, os.W_OK) else "ro"
     connection = _connect(file, mode)
     connection.execute("PRAGMA query_only=ON")
-    _check(connection, folder)
+    _check(connection, file)
     return connection
 
 
@@ -108,7 +108,18 @@ def connect_to_write(folder: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=TRUNCATE")
     connection.execute("PRAGMA synchronous=EXTRA")
     connection.execute("PRAGMA foreign_keys=ON")
-    _check(connection, folder)
+    _check(connection, file)
+    return connection
+
+
+def connect_file(file: Path) -> sqlite3.Connection:
+    """A connection to a library's file that lies somewhere else, such as a backup; only for reading.
+
+    Raises:
+        Damaged, NewerSchema, OlderSchema: it cannot be used.
+    """
+    connection = _connect(file, "ro")
+    _check(connection, file)
     return connection
 
 
@@ -135,6 +146,11 @@ def create_file(path: Path) -> None:
         connection.close()
 
 
+def new_vectors_table() -> str:
+    """The statement that makes the table of a re-embedding's vectors."""
+    return next(statement for statement in TABLES.split(";") if "TABLE new_vectors" in statement)
+
+
 def sync_file(path: Path) -> None:
     """Make a file's content survive a power cut."""
     descriptor = os.open(path, os.O_RDWR)
@@ -153,8 +169,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _check(connection: sqlite3.Connection, folder: Path) -> None:
-    """Refuse a file that is not ours, is cut short, or was written by a later version."""
+def _check(connection: sqlite3.Connection, file: Path) -> None:
+    """Refuse a file that is not ours, is cut short, or was written by another version."""
+    folder = file.parent
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -165,7 +182,7 @@ def _check(connection: sqlite3.Connection, folder: Path) -> None:
         raise NewerSchema(str(folder), version, SCHEMA_VERSION)
     if version < SCHEMA_VERSION:
         raise OlderSchema(str(folder), version)
-    if (folder / FILE_NAME).stat().st_size < size:
+    if file.stat().st_size < size:
         raise Damaged(str(folder), "it is cut short")
 
 

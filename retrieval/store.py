@@ -223,12 +223,14 @@ class Store:
 
     # Documents ------------------------------------------------------------------------------------------------------
 
-    def embedder(self) -> Identity | None:
-        """The model that made the vectors; None before the first."""
+    def embedder(self, prefix: str = "") -> Identity | None:
+        """The model that made the vectors, or with "new_" the one that is being re-embedded with; None if none."""
         values = dict(self.rows("SELECT key, value FROM meta"))
-        if "fingerprint" not in values:
+        if f"{prefix}fingerprint" not in values:
             return None
-        return Identity(values["fingerprint"], int(values["dimension"]), values["label"])
+        named = (values[f"{prefix}{key}"] for key in ("fingerprint", "dimension", "label"))
+        fingerprint, dimension, label = named
+        return Identity(fingerprint, int(dimension), label)
 
     def check_embedder(self, offered: Identity) -> bool:
         """Whether there are vectors, made by this very model.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from retrieval.digests import chunk_digest, document_digest, meta_digest, text_digest, vector_digest
 from retrieval.embedder import Identity
 from retrieval.errors import IndexModelMismatch, OlderSchema
-from retrieval.history import document_row, last_id, seal
+from retrieval.history import add_commit, document_row, last_id, seal
 from retrieval.lock import hold
 from retrieval.migration import migrate
 from retrieval.schema import connect_to_write, translated
@@ -90,7 +90,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
         self.connection = connection
         self._db = connection
-        self._folder = folder
+        self.folder = folder
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -161,6 +161,28 @@ class Writer:
                 metadata = row["metadata"] if new.metadata is None else new.metadata
                 self._update(row["id"], **values, metadata=metadata)
 
+    def replace_content(self, row: int, new: NewDocument, vectors: NDArray[np.float32], model: Identity) -> None:
+        """Give a document its text, chunks and vectors anew, made from the same content; it keeps its id and place."""
+        with self.transaction():
+            self._claim_embedder(model)
+            stored = self._row("id = ?", row)
+            if stored is None:
+                return
+            generation = self._change(None, stored["first_chunk"], stored["last_chunk"])
+            for table in ("texts", "chunks"):
+                self._db.execute(f"DELETE FROM {table} WHERE document = ?", (row,))
+            first = last_id(self._db, "chunks") + 1
+            count = len(new.chunks)
+            self._insert_chunks(row, stored["document_id"], first, new, vectors, model.fingerprint)
+            ends = {"first_chunk": first, "last_chunk": first + count - 1}
+            self._update(row, chunks=count, pages=len(new.page_starts) or None, generation=generation, **ends)
+
+    def forget_reembedding(self) -> None:
+        """Drop the vectors that a re-embedding has made so far."""
+        with self.transaction():
+            self._db.execute("DELETE FROM new_vectors")
+            self._db.execute("DELETE FROM meta WHERE key GLOB 'new_*'")
+
     # Inside a transaction -------------------------------------------------------------------------------------------
 
     def _claim_embedder(self, model: Identity) -> None:
@@ -168,7 +190,7 @@ class Writer:
         if stored.get("fingerprint") == model.fingerprint:
             return
         if "fingerprint" in stored and self._db.execute("SELECT EXISTS(SELECT 1 FROM vectors)").fetchone()[0]:
-            raise IndexModelMismatch(str(self._folder), stored["label"], model.label)
+            raise IndexModelMismatch(str(self.folder), stored["label"], model.label)
         self.record_embedder(model)
 
     def record_embedder(self, model: Identity) -> None:
@@ -222,12 +244,7 @@ class Writer:
         return self._change(row["id"], row["first_chunk"], row["last_chunk"])
 
     def _change(self, document: int | None = None, first: int | None = None, last: int | None = None) -> int:
-        """The number of a new commit, with the document it removed and the chunks it removed or moved."""
-        made = self._db.execute(
-            "INSERT INTO commits(removed_document, removed_first, removed_last) VALUES (?, ?, ?)",
-            (document, first, last),
-        )
-        return int(made.lastrowid or 0)
+        return add_commit(self._db, document, first, last)
 
     def _insert(self, new: NewDocument, generation: int) -> tuple[int, str, int]:
         """Row, id and first chunk of a document just inserted, its chunks still to come."""

@@ -273,7 +273,7 @@ def test_k11_deleted_text_never_comes_back(small: Library) -> None:
 def test_reading_a_missing_library_creates_nothing(library_path: Path) -> None:
     with Library.open(library_path, HashEmbeddings()) as library:
         assert (library.documents(), library.search("x"), library.collections()) == ([], [], [])
-        assert library.verify() == {"checked": 0, "problems": []}
+        assert library.verify() == {"checked": 0, "problems": [], "repaired": []}
     assert not library_path.exists()
 
 

@@ -42,7 +42,7 @@ def test_a_folder_is_added_once_then_kept_in_step(library: Library, folder: Path
     third = library.add([folder])
     assert (third.changed, third.removed, third.unchanged) == (["a.txt"], ["deep/b.md"], 0)
     assert texts(library, "apples bananas") == ["apples are green now"]
-    assert library.verify() == {"checked": 1, "problems": []}
+    assert library.verify() == {"checked": 1, "problems": [], "repaired": []}
 
 
 def test_unchanged_files_are_neither_read_nor_embedded(

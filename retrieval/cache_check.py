@@ -1,0 +1,109 @@
+"""Is the full-text cache on disk whole, and does it hold exactly what the store holds? If not it is thrown away.
+
+A cache holds nothing of its own, so throwing it away is its repair: the next search builds it again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from retrieval.lock import hold
+from retrieval.store import WRITER_WAIT_SECONDS, Commit, Store
+
+_FOLDER = "fulltext"
+_TRAILER_BYTES = 8
+"""Length of the footer and tantivy's mark, each four bytes, little end first."""
+
+
+def cache_problems(store: Store) -> list[str]:
+    """Sentences about a full-text cache that is damaged or stale; a missing one is no problem."""
+    folder = store.folder / _FOLDER
+    if not (folder / "stamp.json").exists():
+        return []
+    try:
+        stamp = json.loads((folder / "stamp.json").read_text())
+        index = folder / Path(stamp["index"]).name
+        commit = Commit(stamp["generation"], stamp["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ["full-text cache: its stamp cannot be read"]
+    damaged = _damaged_files(index)
+    if damaged:
+        return [f"full-text cache: {damaged} of its files are damaged or missing"]
+    if store.commit() != commit:
+        behind = store.changes_since(commit)
+        return [] if behind is not None else ["full-text cache: it belongs to another history of the library"]
+    return list(_differences(store, index))
+
+
+def drop_cache(folder: Path) -> None:
+    """Throw the full-text cache away."""
+    with hold(folder / f"{_FOLDER}.lock", WRITER_WAIT_SECONDS):
+        shutil.rmtree(folder / _FOLDER, ignore_errors=True)
+
+
+def _damaged_files(index: Path) -> int:
+    """How many of the files that count are not whole; a killed writer leaves others, which nothing points at."""
+    try:
+        segments = {
+            segment["segment_id"].replace("-", ""): segment["deletes"]
+            for segment in json.loads((index / "meta.json").read_text())["segments"]
+        }
+        return sum(1 for file in index.iterdir() if _counts(file, segments) and not _sound(file))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1
+
+
+def _counts(file: Path, segments: dict[str, Any]) -> bool:
+    """Whether a file belongs to a segment as it is now; each list of deleted passages replaces the one before."""
+    name, _, rest = file.name.partition(".")
+    if name not in segments:
+        return False
+    return not rest.endswith("del") or (segments[name] is not None and rest == f"{segments[name]['opstamp']}.del")
+
+
+def _sound(file: Path) -> bool:
+    """Whether a file of the index has the checksum that its footer tells."""
+    data = file.read_bytes()
+    length = int.from_bytes(data[-_TRAILER_BYTES : -_TRAILER_BYTES // 2], "little")
+    body, footer = data[: -_TRAILER_BYTES - length], data[-_TRAILER_BYTES - length : -_TRAILER_BYTES]
+    try:
+        crc = json.loads(footer)["crc"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(crc == zlib.crc32(body))
+
+
+def _differences(store: Store, index: Path) -> Iterator[str]:
+    held = _held(index)
+    if held is None:
+        yield "full-text cache: it cannot be opened"
+        return
+    query = "SELECT c.id, d.collection FROM chunks c JOIN documents d ON d.id = c.document"
+    expected = Counter(store.rows(query))
+    if held != expected:
+        more, fewer = (held - expected).total(), (expected - held).total()
+        yield f"full-text cache: it lacks {fewer} passages and holds {more} that are not there"
+
+
+def _held(index: Path) -> Counter[tuple[Any, ...]] | None:
+    """How often each (chunk id, collection) is in the index; None if it cannot be read."""
+    import tantivy
+
+    held: Counter[tuple[Any, ...]] = Counter()
+    try:
+        opened = tantivy.Index.open(str(index))
+        searcher = opened.searcher()
+        for collection, _ in searcher.terms_with_prefix("collection", ""):
+            query = tantivy.Query.term_query(opened.schema, "collection", collection, "basic")
+            hits = searcher.search(query, max(1, searcher.num_docs), count=False).hits
+            ids = searcher.fast_field_values("id", [address for _, address in hits])
+            held.update((chunk, collection) for chunk in ids)
+    except (ValueError, OSError):
+        return None
+    return held
