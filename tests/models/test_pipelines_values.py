@@ -330,7 +330,7 @@ def test_vision_and_speech_are_plain_functions(photo: Path, voice: Path, tmp_pat
     described = describe_image(photo, model=seer, home=tmp_path, max_new_tokens=3)
     asked = describe_image(photo.read_bytes(), model=seer, home=tmp_path, question="who ?", max_new_tokens=3)
     assert described
-    assert asked != described
+    assert asked == PipelineTask.open("vqa", seer, tmp_path)(photo, "who ?", max_new_tokens=3)["answer"]
     hearer = str(tiny.build(tiny.speech, tmp_path / "hearer"))
     whole = transcribe(voice, model=hearer, home=tmp_path)
     assert " ".join(part["text"] for part in whole["parts"]) == whole["text"]
