@@ -6,7 +6,8 @@ Everything is read from the files' headers but the numbers, which are looked thr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,16 @@ _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5"
 _PREFIX = "base_model.model."
 
 
-def refuse_unsafe(folder: Path) -> None:
-    """Refuses a folder with code, pickled files or links in it.
+def refuse_unsafe(folder: Path, *, left_out: Sequence[str] = ()) -> None:
+    """Refuses a folder with code, pickled files or links in it; names that match `left_out` are not looked at.
 
     Raises:
         UnsafeModel: with the first such file.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
+        if any(fnmatch(part, pattern) for part in Path(name).parts for pattern in left_out):
+            continue
         if path.is_symlink():
             raise UnsafeModel(folder, f"{name} is a link")
         if path.suffix.lower() in _CODE:
@@ -96,7 +99,7 @@ def check_adapter(folder: Path, name: str, base: Base, home: Path) -> Weights:
         BrokenModel: its weights are missing or hold NaN.
     """
     from models.catalog import find
-    from models.engines.openvino_lora import AdapterMismatch
+    from models.engines.lora import AdapterMismatch
     from models.prepare import folder_of
 
     config = read_json(folder / ADAPTER_CONFIG)

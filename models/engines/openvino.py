@@ -6,6 +6,7 @@ Beginnings of texts seen before are not read again, answers that copy their sour
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.engines.base import GenerationOptions
+from models.engines.lora import read_lora
 from models.engines.openvino_batch import END, Batcher, Request
-from models.engines.openvino_lora import read_lora
 from models.engines.openvino_paged import EngineUnavailable, PagedModel, import_openvino
 
 _CACHE_BYTES = 512 * 1024**2
@@ -35,7 +36,6 @@ class OpenVinoEngine:
         self,
         folder: Path,
         *,
-        adapters: Sequence[tuple[Path, float]] = (),
         cache_bytes: int = _CACHE_BYTES,
         at_once: int = _MOST_AT_ONCE,
         threads: int | None = None,
@@ -45,7 +45,6 @@ class OpenVinoEngine:
 
         Args:
             folder: The converted model.
-            adapters: PEFT LoRA folders, each with the weight it is added with; for all of this engine's answers.
             cache_bytes: Most memory for the attention cache; it is taken as it fills.
             at_once: Answers that are made together.
             threads: CPU threads; None takes all that this process may use.
@@ -53,11 +52,8 @@ class OpenVinoEngine:
 
         Raises:
             EngineUnavailable: OpenVINO is not installed, or cannot run this model.
-            AdapterMismatch: an adapter does not belong to this model.
         """
-        model = PagedModel(
-            folder, cache_bytes=cache_bytes, threads=threads, lora=read_lora(adapters), precision=precision
-        )
+        model = PagedModel(folder, cache_bytes=cache_bytes, threads=threads, precision=precision)
         self._batcher = Batcher(model, most_at_once=at_once)
         self.at_once = at_once
         self.window = self._batcher.window
@@ -69,23 +65,7 @@ class OpenVinoEngine:
 
         `logits_processor` and `prompt_lookup` are each request's own; others beside it are not touched.
         """
-        request = Request(prompt_ids, options, cancel)
-        self._batcher.submit(request)
-        ended = False
-        try:
-            while (piece := request.out.get()) is not END:
-                if isinstance(piece, BaseException):
-                    ended = True
-                    raise piece
-                if cancel.is_set():  # what was made before is not wanted any more
-                    return
-                yield piece
-            ended = True
-        finally:
-            # whoever leaves early, waits until the request is really gone: the scheduler counts on it
-            request.left.set()
-            while not ended:
-                ended = isinstance(last := request.out.get(), BaseException) or last is END
+        yield from _read(self._batcher, Request(prompt_ids, options, cancel))
 
     def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
         """The logits after each of `ids`, shape (length, vocabulary); for scores and for the parity check.
@@ -95,9 +75,61 @@ class OpenVinoEngine:
         """
         return self._batcher.logits(ids)
 
+    def adapted(self, adapter: Path) -> AdaptedOpenVinoEngine:
+        """This engine answering with a LoRA adapter; answers with others, and without, run beside in one batch.
+
+        Taking it in compiles the program anew, while other answers wait.
+
+        Raises:
+            AdapterMismatch: the adapter does not belong to this model, or is of another kind.
+        """
+        return AdaptedOpenVinoEngine(self._batcher, self._batcher.add_adapter(read_lora(adapter)), self.at_once)
+
     def close(self) -> None:
         """Ends every answer and frees the model."""
         self._batcher.close()
+
+
+class AdaptedOpenVinoEngine:
+    """An OpenVINO engine's model with one adapter; the adapter goes with this object."""
+
+    name = "openvino"
+
+    def __init__(self, batcher: Batcher, number: int, at_once: int) -> None:
+        self._batcher = batcher
+        self._number = number
+        self.at_once = at_once
+        self.window = batcher.window
+        weakref.finalize(self, batcher.drop_adapter, number)
+
+    def stream(
+        self, prompt_ids: Sequence[int], options: GenerationOptions, cancel: threading.Event
+    ) -> Generator[int, None, None]:
+        """Yields answer ids; see `OpenVinoEngine.stream`."""
+        yield from _read(self._batcher, Request(prompt_ids, options, cancel, self._number))
+
+    def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The logits after each of `ids`; see `OpenVinoEngine.logits`."""
+        return self._batcher.logits(ids, self._number)
+
+
+def _read(batcher: Batcher, request: Request) -> Generator[int, None, None]:
+    batcher.submit(request)
+    ended = False
+    try:
+        while (piece := request.out.get()) is not END:
+            if isinstance(piece, BaseException):
+                ended = True
+                raise piece
+            if request.cancel.is_set():  # what was made before is not wanted any more
+                return
+            yield piece
+        ended = True
+    finally:
+        # whoever leaves early, waits until the request is really gone: the scheduler counts on it
+        request.left.set()
+        while not ended:
+            ended = isinstance(last := request.out.get(), BaseException) or last is END
 
 
 def available() -> bool:

@@ -10,12 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from models.engines.base import GenerationOptions
+from models.engines.lora import Lora
 from models.engines.openvino_cache import BlockPool
 from models.engines.openvino_paged import BLOCK_TOKENS, PagedModel, Row
 from models.engines.sampling import MOST_GUESSES, Picker, PromptLookup
@@ -26,13 +27,17 @@ _PIECE_WORK = 160 * 1024**2 * 1024  # weight bytes times tokens: about a quarter
 _GUESSERS = 2  # with more answers at once the hardware is busy, and checking guesses costs what it saves
 END = object()
 
+_Result = TypeVar("_Result")
 _Logits = npt.NDArray[np.float32]
 
 
 class Request:
     """One answer being made; `out` gets its ids, then END or the exception that ended it."""
 
-    def __init__(self, prompt_ids: Sequence[int], options: GenerationOptions, cancel: threading.Event) -> None:
+    def __init__(
+        self, prompt_ids: Sequence[int], options: GenerationOptions, cancel: threading.Event, adapter: int = 0
+    ) -> None:
+        self.adapter = adapter
         self.ids = list(prompt_ids)  # the prompt and the answer so far
         self.options = options
         self.out: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -61,8 +66,10 @@ class Batcher:
         # a Stop, and other users' next tokens, wait for one piece of a prompt at most
         piece = min(_LARGEST_PIECE, max(_SMALLEST_PIECE, _PIECE_WORK // model.weight_bytes))
         self._piece_tokens = piece // BLOCK_TOKENS * BLOCK_TOKENS
-        self._inbox: queue.SimpleQueue[Request | Callable[[], None] | None] = queue.SimpleQueue()
-        # these two belong to the thread alone
+        self._inbox: queue.SimpleQueue[Request | Callable[[], object] | None] = queue.SimpleQueue()
+        # these belong to the thread alone
+        self._adapters: dict[int, Lora] = {}
+        self._next_adapter = 1
         self._waiting: deque[Request] = deque()
         self._active: list[Request] = []  # oldest first
         self._thread = threading.Thread(target=self._work, name="hearth-openvino", daemon=True)
@@ -83,17 +90,40 @@ class Batcher:
             raise PromptTooLong(len(request.ids), self.window - 1)
         self._inbox.put(request)
 
-    def logits(self, ids: Sequence[int]) -> _Logits:
+    def logits(self, ids: Sequence[int], adapter: int = 0) -> _Logits:
         """The logits after each of `ids`, shape (length, vocabulary), computed between other requests' steps.
 
         Raises:
             PromptTooLong: more blocks are needed than are free.
         """
-        done: Future[_Logits] = Future()
+        return self._between_steps(lambda: self._logits(ids, adapter))
+
+    def add_adapter(self, layers: Lora) -> int:
+        """Takes an adapter in and gives the number that its requests bear; never one that another had.
+
+        Raises:
+            AdapterMismatch: it does not fit the model.
+        """
+
+        def add() -> int:
+            number = self._next_adapter
+            self._model.set_adapters(self._adapters | {number: layers})
+            self._adapters[number] = layers
+            self._next_adapter += 1
+            return number
+
+        return self._between_steps(add)
+
+    def drop_adapter(self, number: int) -> None:
+        """Lets an adapter go that has no requests any more; the room it took is given back with the next change."""
+        self._inbox.put(lambda: self._adapters.pop(number, None))
+
+    def _between_steps(self, work: Callable[[], _Result]) -> _Result:
+        done: Future[_Result] = Future()
 
         def job() -> None:
             try:
-                done.set_result(self._logits(ids))
+                done.set_result(work())
             except BaseException as error:  # belongs to the caller, as itself
                 done.set_exception(error)
 
@@ -103,7 +133,8 @@ class Batcher:
     def close(self) -> None:
         """Ends every answer and the thread."""
         self._inbox.put(None)
-        self._thread.join()
+        if threading.current_thread() is not self._thread:  # the collector runs finalizers in any thread
+            self._thread.join()
 
     def _work(self) -> None:
         while True:
@@ -124,13 +155,13 @@ class Batcher:
             except BaseException as error:  # every failure belongs to the readers, as itself
                 self._fail(error)
 
-    def _logits(self, ids: Sequence[int]) -> _Logits:
+    def _logits(self, ids: Sequence[int], adapter: int) -> _Logits:
         needed = self._pool.blocks_for(len(ids))
         blocks = self._pool.take(needed)
         if not blocks:
             raise PromptTooLong(len(ids), self._pool.free * BLOCK_TOKENS)
         try:
-            return self._model.run([Row(ids, 0, blocks, len(ids))]).copy()
+            return self._model.run([Row(ids, 0, blocks, len(ids), adapter)]).copy()
         finally:
             self._pool.release(blocks)
 
@@ -151,7 +182,7 @@ class Batcher:
     def _admit(self) -> None:
         while self._waiting and len(self._active) < self._most:
             request = self._waiting[0]
-            blocks = self._pool.match(request.ids)
+            blocks = self._pool.match(request.ids, request.adapter)
             more = self._pool.blocks_for(len(request.ids) + 1) - len(blocks)
             taken = self._pool.take(more)
             if len(taken) < more:
@@ -177,7 +208,7 @@ class Batcher:
 
     def _send_back(self, request: Request) -> None:
         self._active.remove(request)
-        self._pool.learn(request.ids[: request.cached], request.blocks)
+        self._pool.learn(request.ids[: request.cached], request.blocks, request.adapter)
         self._pool.release(request.blocks)
         request.blocks, request.cached = [], 0
         self._waiting.appendleft(request)
@@ -196,7 +227,7 @@ class Batcher:
             room -= count if missing > 1 else 0
             ids = [*request.ids[request.cached : request.cached + count], *guessed]
             wanted = 1 + len(guessed) if count == missing else 0
-            rows.append((request, Row(ids, request.cached, request.blocks, wanted), guessed))
+            rows.append((request, Row(ids, request.cached, request.blocks, wanted, request.adapter), guessed))
         return rows
 
     def _piece(self, request: Request) -> int:
@@ -217,7 +248,7 @@ class Batcher:
         if not row.wanted:
             return
         if not request.made:
-            self._pool.learn(request.ids[: request.cached], request.blocks)
+            self._pool.learn(request.ids[: request.cached], request.blocks, request.adapter)
         right = 0
         try:
             for place in range(row.wanted):
@@ -252,7 +283,7 @@ class Batcher:
             self._active.remove(request)
         else:
             self._waiting.remove(request)
-        self._pool.learn(request.ids[: request.cached], request.blocks)
+        self._pool.learn(request.ids[: request.cached], request.blocks, request.adapter)
         self._pool.release(request.blocks)
         request.blocks = []
         request.out.put(ending)

@@ -9,7 +9,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 
-_Key = tuple[int, tuple[int, ...]]  # (serial of the block before, its own token ids)
+_Key = tuple[int, tuple[int, ...]]  # (serial of the block before, or 0 less the adapter's number; its own token ids)
 
 
 class BlockPool:
@@ -35,10 +35,13 @@ class BlockPool:
         """Blocks that so many tokens fill."""
         return -(-tokens // self.block_tokens)
 
-    def match(self, ids: Sequence[int]) -> list[int]:
-        """Takes the known blocks that hold the beginning of `ids`, in order; at least the last id is left uncovered."""
+    def match(self, ids: Sequence[int], adapter: int = 0) -> list[int]:
+        """Takes the known blocks that hold the beginning of `ids`, in order; at least the last id is left uncovered.
+
+        What was read with one adapter is another text to the next.
+        """
         found: list[int] = []
-        parent = 0
+        parent = -adapter
         for start in range(0, len(ids) - self.block_tokens, self.block_tokens):
             block = self._known.get((parent, tuple(ids[start : start + self.block_tokens])))
             if block is None:
@@ -58,9 +61,9 @@ class BlockPool:
             self._users[block] = 1
         return taken
 
-    def learn(self, ids: Sequence[int], blocks: Sequence[int]) -> None:
-        """Remembers that the full ones of `blocks` hold `ids`, which begin a text."""
-        parent = 0
+    def learn(self, ids: Sequence[int], blocks: Sequence[int], adapter: int = 0) -> None:
+        """Remembers that the full ones of `blocks` hold `ids`, which begin a text read with that adapter."""
+        parent = -adapter
         for block, start in zip(blocks, range(0, len(ids) - self.block_tokens + 1, self.block_tokens), strict=False):
             key = (parent, tuple(ids[start : start + self.block_tokens]))
             holder = self._known.setdefault(key, block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
@@ -20,9 +21,9 @@ pytest.importorskip("openvino", reason="openvino is not installed here")
 pytest.importorskip("nncf", reason="nncf is not installed here")
 
 from models.engines.base import Engine, GenerationOptions
+from models.engines.lora import AdapterMismatch
 from models.engines.openvino import OpenVinoEngine
 from models.engines.openvino_convert import convert
-from models.engines.openvino_lora import AdapterMismatch
 from models.engines.openvino_paged import BLOCK_TOKENS, EngineUnavailable, PagedModel, Row
 from models.engines.parity import torch_logits
 from models.engines.sampling import PromptLookup
@@ -272,54 +273,85 @@ def test_close_ends_what_runs(converted: Path) -> None:
     assert len(list(stream)) < 900
 
 
-def test_an_adapter_changes_the_model_as_merging_it_does(
-    engine: OpenVinoEngine, converted: Path, source: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_changes_the_model_as_merging_it_does(engine: OpenVinoEngine, source: Path, tmp_path: Path) -> None:
     merged = save_adapter(source, tmp_path)
     base = LlamaForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
-    with closing(OpenVinoEngine(converted, adapters=[(tmp_path, 1.0)], precision="f32")) as adapted:
-        for prompt in PROMPTS:
-            ours = adapted.logits(prompt) - engine.logits(prompt)
-            theirs = torch_logits(merged)(prompt) - torch_logits(base)(prompt)
-            assert np.abs(theirs).mean() > 0.1, "the adapter does something"
-            assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.999
-        made = answer(adapted, PROMPTS[0])
-        chosen = torch_logits(merged)([*PROMPTS[0], *made]).argmax(-1)[len(PROMPTS[0]) - 1 : -1]
-        assert np.mean(np.array(made) == chosen) >= 0.9
+    adapted = engine.adapted(tmp_path)
+    for prompt in PROMPTS:
+        ours = adapted.logits(prompt) - engine.logits(prompt)
+        theirs = torch_logits(merged)(prompt) - torch_logits(base)(prompt)
+        assert np.abs(theirs).mean() > 0.1, "the adapter does something"
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.999
+    made = answer(adapted, PROMPTS[0])
+    chosen = torch_logits(merged)([*PROMPTS[0], *made]).argmax(-1)[len(PROMPTS[0]) - 1 : -1]
+    assert np.mean(np.array(made) == chosen) >= 0.9
 
 
-def test_two_adapters_add_up_with_their_weights(converted: Path, source: Path, tmp_path: Path) -> None:
+def test_different_adapters_answer_in_one_batch_as_each_does_alone(
+    converted: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranks, layers and scales differ; the same prompt is remembered apart for each of them."""
     save_adapter(source, tmp_path / "a", seed=1)
-    save_adapter(source, tmp_path / "b", seed=2, target_modules=["q_proj", "down_proj"], use_rslora=True)
-    pairs = [[(tmp_path / "a", 0.5), (tmp_path / "b", 2.0)], [(tmp_path / "a", 0.5)], [(tmp_path / "a", 0.0)]]
-    logits = []
-    for adapters in pairs:
-        with closing(OpenVinoEngine(converted, adapters=adapters, precision="f32")) as adapted:
-            logits.append(adapted.logits(PROMPTS[0]))
-    with closing(OpenVinoEngine(converted, precision="f32")) as plain:
-        np.testing.assert_allclose(logits[2], plain.logits(PROMPTS[0]), atol=1e-4)
-    assert np.abs(logits[0] - logits[1]).max() > 0.1
-    assert np.abs(logits[1] - logits[2]).max() > 0.1
+    save_adapter(source, tmp_path / "b", seed=2, r=2, target_modules=["q_proj", "down_proj"], use_rslora=True)
+    prompt = [1, *range(5, 105)]
+    with closing(OpenVinoEngine(converted, precision="f32", threads=2)) as engine:
+        plain = answer(engine, prompt)
+        engines = [engine, engine.adapted(tmp_path / "a"), engine.adapted(tmp_path / "b")]
+        alone = [answer(one, prompt) for one in engines]
+        assert alone[0] == plain
+        assert len({tuple(made) for made in alone}) == 3
+        together: list[set[int]] = []
+        run = PagedModel.run
+
+        def counting(self: PagedModel, rows: list[Row]) -> Any:
+            together.append({row.adapter for row in rows})
+            return run(self, rows)
+
+        monkeypatch.setattr(PagedModel, "run", counting)
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda one: answer(one, prompt), engines * 2))
+        assert found == alone * 2
+        assert {0, 1, 2} in together
+
+
+def test_answers_go_on_while_an_adapter_is_taken_in_and_let_go(converted: Path, source: Path, tmp_path: Path) -> None:
+    save_adapter(source, tmp_path / "a", seed=1)
+    with closing(OpenVinoEngine(converted, precision="f32", threads=2)) as engine:
+        expected = answer(engine, PROMPTS[0], max_new_tokens=200)
+        stream = engine.stream(PROMPTS[0], GenerationOptions(max_new_tokens=200), threading.Event())
+        made = [next(stream) for _ in range(10)]
+        first = engine.adapted(tmp_path / "a")
+        with_adapter = answer(first, PROMPTS[0])
+        made += list(stream)
+        assert made == expected
+        del first
+        gc.collect()
+        again = engine.adapted(tmp_path / "a")
+        assert answer(again, PROMPTS[0]) == with_adapter
+        assert list(engine._batcher._adapters) == [2]
+        assert answer(engine, PROMPTS[0], max_new_tokens=200) == expected
 
 
 def test_an_adapter_for_another_base_is_refused_with_what_does_not_fit(
-    converted: Path, source: Path, tmp_path: Path
+    engine: OpenVinoEngine, source: Path, tmp_path: Path
 ) -> None:
-    """M07."""
-    save_adapter(source, tmp_path)
-    weights = tmp_path / "adapter_model.safetensors"
+    """M07; the engine answers afterwards as before."""
     from safetensors.torch import load_file, save_file
 
+    before = answer(engine, PROMPTS[0])
+    save_adapter(source, tmp_path)
+    weights = tmp_path / "adapter_model.safetensors"
     tensors = load_file(weights)
     save_file({name.replace("layers.1.", "layers.7."): tensor for name, tensor in tensors.items()}, weights)
     with pytest.raises(AdapterMismatch, match=r"no linear layer model\.layers\.7\.") as caught:
-        OpenVinoEngine(converted, adapters=[(tmp_path, 1.0)])
+        engine.adapted(tmp_path)
     assert caught.value.code == "adapter_mismatch"
     assert len(caught.value.problems) == 7
     narrower = {name: tensor[:, :-1].clone() for name, tensor in tensors.items() if "q_proj.lora_A" in name}
     save_file(tensors | narrower, weights)
     with pytest.raises(AdapterMismatch, match=r"q_proj is 64 x 64 and the adapter's 64 x 63"):
-        OpenVinoEngine(converted, adapters=[(tmp_path, 1.0)])
+        engine.adapted(tmp_path)
+    assert answer(engine, PROMPTS[0]) == before
 
 
 @pytest.mark.parametrize(
@@ -331,17 +363,17 @@ def test_an_adapter_for_another_base_is_refused_with_what_does_not_fit(
     ],
 )
 def test_an_adapter_of_another_kind_is_refused(
-    converted: Path, source: Path, tmp_path: Path, change: dict[str, Any], message: str
+    engine: OpenVinoEngine, source: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     """M07."""
     save_adapter(source, tmp_path)
     config = tmp_path / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | change))
     with pytest.raises(AdapterMismatch, match=message):
-        OpenVinoEngine(converted, adapters=[(tmp_path, 1.0)])
+        engine.adapted(tmp_path)
 
 
-def test_an_adapter_with_a_damaged_tensor_is_refused(converted: Path, source: Path, tmp_path: Path) -> None:
+def test_an_adapter_with_a_damaged_tensor_is_refused(engine: OpenVinoEngine, source: Path, tmp_path: Path) -> None:
     """M07."""
     from safetensors.torch import load_file, save_file
 
@@ -355,12 +387,12 @@ def test_an_adapter_with_a_damaged_tensor_is_refused(converted: Path, source: Pa
     ):
         save_file(damaged, weights)
         with pytest.raises(AdapterMismatch, match=message):
-            OpenVinoEngine(converted, adapters=[(tmp_path, 1.0)])
+            engine.adapted(tmp_path)
 
 
-def test_a_missing_adapter_is_refused(converted: Path, tmp_path: Path) -> None:
+def test_a_missing_adapter_is_refused(engine: OpenVinoEngine, tmp_path: Path) -> None:
     with pytest.raises(AdapterMismatch, match="missing or damaged"):
-        OpenVinoEngine(converted, adapters=[(tmp_path / "none", 1.0)])
+        engine.adapted(tmp_path / "none")
 
 
 def test_a_missing_model_is_a_sentence(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from transformers import BertForSequenceClassification
 
 from models.catalog import find
 from models.chat import open_chat_model
-from models.engines.openvino_lora import AdapterMismatch
+from models.engines.lora import AdapterMismatch
 from models.errors import BrokenModel, HomeNotWritable, ModelNotFound, UnsafeModel, WrongRole
 from models.manifest import read_manifest
 from models.registry import Registry
@@ -152,6 +152,14 @@ def test_m04_code_pickles_and_links_are_refused(
         registry.add(linked, "x", "classify")
     assert registry.versions() == []
     assert not (home / "models" / "x" / "1").exists()
+
+
+def test_a_conversion_beside_the_weights_is_left_behind(registry: Registry, classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier, tmp_path / "converted"))
+    (folder / "openvino-int8").mkdir()
+    (folder / "openvino-int8" / "openvino_model.bin").write_bytes(b"x")
+    version = registry.add(folder, "x", "classify")
+    assert not (version.folder / "openvino-int8").exists()
 
 
 def test_m03_nan_and_the_wrong_role_are_refused(
