@@ -157,7 +157,13 @@ def _document_line(row: dict[str, Any]) -> str:
 
 
 def _render_shown(value: dict[str, Any]) -> str:
-    return "\n".join([_document_line(value), value["message"] or "", value["text"]])
+    facts = {**value["facts"]}
+    positions, warnings = facts.pop("positions", []), facts.pop("warnings", [])
+    lines = [_document_line(value), *(f"  {name}: {shown(str(facts[name]))}" for name in facts)]
+    lines += [f"  passages are named by: {', '.join(positions)}"] if positions else []
+    lines += [f"  warning: {shown(warning)}" for warning in warnings]
+    lines += [shown(value["message"])] if value["message"] else []
+    return "\n".join([*lines, "", value["text"]])
 
 
 def _render_removed(value: list[dict[str, Any]]) -> str:
