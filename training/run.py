@@ -13,7 +13,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +31,9 @@ from training.features import Features, make_features
 from training.feed import Feed
 from training.learner import Learner, make_learner
 from training.optimizer import make_optimizer, make_schedule
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, recipe_from
 from training.report import judged_rows, write_report
+from training.scratch import base_for
 from training.steps import Steps
 from training.tasks import open_task
 from training.tasks.base import Task
@@ -60,7 +60,6 @@ def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = 
         raise RunBusy(folder, "that finished or left it; `hearth train resume` goes on with it")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), _told(folder):
-        shutil.copyfile(recipe.path, folder / "recipe.toml")
         _write(folder / "recipe.json", recipe.resolved() | {"data_from": str(recipe.path.parent)})
         return _Run(recipe, folder, home, show).whole(resume=None)
 
@@ -97,12 +96,11 @@ def recipe_of(folder: Path) -> Recipe:
         facts = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunNotFound(folder.name, "is not there or has no recipe.json") from error
-    changes = {key: value for key, value in facts.items() if key in ("seed", "base")}
+    table = {key: facts[key] for key in ("name", "base", "seed") if facts[key] is not None}
+    table["task"] = {"kind": facts["task"], **facts["options"]}
     for part in ("data", "method", "training", "evaluation", "gate", "publish"):
-        changes |= {f"{part}.{key}": value for key, value in facts[part].items() if value is not None}
-    changes |= {f"task.{key}": value for key, value in facts["options"].items()}
-    recipe = load_recipe(folder / "recipe.toml", changes)
-    return replace(recipe, name=facts["name"], path=Path(facts["data_from"]) / "recipe.toml")
+        table[part] = {key: value for key, value in facts[part].items() if value is not None}
+    return recipe_from(table, Path(facts["data_from"]) / f"{facts['name']}.toml")
 
 
 class _Run:
@@ -114,14 +112,15 @@ class _Run:
         self._asked = threading.Event()
 
     def whole(self, resume: Path | None, allow_changed: bool = False) -> dict[str, Any]:
-        splits = load_data(self.recipe, self.task.columns, self.folder / "data")
+        splits = load_data(self.recipe, self.task.columns, self.folder / "data", self.task.layout)
         found = check_data(self.recipe, self.task.columns, splits)
         self.task.prepare(splits)
         _write(self.folder / "data.json", found.to_json() | {"fingerprint": splits.fingerprint})
         self._fingerprint(splits, resume is not None, allow_changed)
         bf16 = settle(self.recipe)
         seed_all(self.recipe.seed)
-        learner = make_learner(self.recipe, self.task, self.home, bf16)
+        own_base = base_for(self.recipe, self.task, splits, self.folder / "base")
+        learner = make_learner(self.recipe, self.task, self.home, bf16, own_base)
         features = self._features(learner, splits)
         plan = make_plan(features.lengths, self.recipe.training, self.recipe.seed)
         self._train(learner, features, plan, splits, resume, bf16)
@@ -175,7 +174,7 @@ class _Run:
         part = splits.validation if len(splits.validation) else splits.train
         with kept_chance():
             learner.save(folder, self.task)
-            judgement = judge_folder(self.task, folder, self.home, list(part))
+            judgement = judge_folder(self.task, folder, self.home, list(part), quickly=True)
             _forget(folder)
         learner.model.train()
         return judgement.score, judgement.metrics
@@ -242,7 +241,7 @@ def judge_again(folder: Path, *, home: Path, model: str | None = None) -> dict[s
     """
     recipe = recipe_of(folder)
     task = open_task(recipe)
-    splits = load_data(recipe, task.columns, folder / "data")
+    splits = load_data(recipe, task.columns, folder / "data", task.layout)
     task.prepare(splits)
     name, rows = judged_rows(splits)
     wanted = Path(model).expanduser() if model else folder / "model"

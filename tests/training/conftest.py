@@ -28,8 +28,8 @@ def opinions(count: int, seed: int = 0) -> list[dict[str, Any]]:
     rows: dict[str, str] = {}
     while len(rows) < count:
         label = draw.choice(("good", "bad"))
-        filler = " ".join(draw.choice("the a one this that lamp door book fox dog".split()) for _ in range(5))
-        rows[f"{filler} {draw.choice(GOOD if label == 'good' else BAD)} {draw.randrange(1000)}"] = label
+        filler = " ".join(draw.choice("the a one this that lamp door book fox dog".split()) for _ in range(3))
+        rows[f"{draw.choice(GOOD if label == 'good' else BAD)} {filler}"] = label
     return [{"text": text, "label": label} for text, label in rows.items()]
 
 
@@ -42,7 +42,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 @pytest.fixture
 def opinion_recipe(tmp_path: Path, encoder_folder: Path) -> Callable[..., Recipe]:
     """A recipe for a tiny classifier; dotted keys change it."""
-    write_rows(tmp_path / "rows.jsonl", opinions(80))
+    write_rows(tmp_path / "rows.jsonl", opinions(120))
 
     def make(**changes: Any) -> Recipe:
         table: dict[str, Any] = {

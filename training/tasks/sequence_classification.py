@@ -91,8 +91,11 @@ class SequenceClassification(Task):
 
     def feature(self, row: Row) -> dict[str, Any]:
         second = row["text_pair"] if self.options.pair else None
-        encoded = self.tokenizer(row["text"], second, truncation=True, max_length=self.max_tokens)
-        feature = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+        encoded = self.tokenizer(row["text"], second, verbose=False)
+        cut = len(encoded["input_ids"]) > self.max_tokens
+        if cut:
+            encoded = self.tokenizer(row["text"], second, truncation=True, max_length=self.max_tokens)
+        feature = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded} | {"cut": cut}
         if self.options.problem == "regression":
             return feature | {"label": row["label"]}
         return feature | {"label": [self.labels.index(label) for label in row["label"]]}
