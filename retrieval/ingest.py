@@ -6,6 +6,7 @@ transaction, so searching and other writers go on meanwhile.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ from retrieval.formats import Extracted
 from retrieval.formats.text import clean
 from retrieval.loaders import Limits
 from retrieval.reading import FileReader, Prepared
+from retrieval.recognition import MediaModels
 from retrieval.records import IngestNote, IngestProgress, IngestReport, TextDocument
 from retrieval.sources import list_files, printable
 from retrieval.splitters import Splitter
@@ -34,7 +36,18 @@ _SAFE_TOKENS = 2
 """Room for the tokens that a model puts around a text."""
 _TEXT_SOURCE = "text:"
 _LISTED = frozenset(
-    ("empty_file", "no_text", "encrypted", "corrupt", "timeout", "too_complex", "too_large", "type_mismatch")
+    (
+        "empty_file",
+        "no_text",
+        "encrypted",
+        "corrupt",
+        "timeout",
+        "too_complex",
+        "too_large",
+        "type_mismatch",
+        "expands_too_much",
+        "unsafe_xml",
+    )
 )
 """Reasons that lie in the document: it is then listed as unusable. The others may be gone on the next try."""
 
@@ -56,6 +69,7 @@ class Ingest:
         collection: str,
         on_progress: Callable[[IngestProgress], None] | None,
         when_done: Callable[[], None],
+        models: MediaModels | None = None,
     ) -> None:
         self._store = store
         self._embedder = embedder
@@ -63,6 +77,7 @@ class Ingest:
         self._collection = collection
         self._on_progress = on_progress
         self._when_done = when_done
+        self._models = models or MediaModels()
         self._splitter = splitter_for(embedder, limits)
         self._report = IngestReport()
         self._began = time.monotonic()
@@ -79,7 +94,7 @@ class Ingest:
             self._fail(error, asked)
         gone = {known.source: known for known in self._known.values() if listing.vanished(known.source)}
         self._total = len(listing.files)
-        reader = FileReader(self._collection, self._known, self._limits)
+        reader = FileReader(self._collection, self._known, self._limits, self._models)
         with self._storer:
             for prepared in reader.prepared(listing.files):
                 self._take(prepared, gone)
@@ -136,8 +151,10 @@ class Ingest:
         """Cut a document into chunks and let it wait for its batch."""
         if not self._waiting:
             self._check_model()
-        chunks = self._splitter.split(extracted.text, extracted.page_starts, extracted.headings)
-        self._waiting.append(replace(new, text=extracted.text, page_starts=extracted.page_starts, chunks=chunks))
+        chunks = self._splitter.split_extracted(extracted)
+        facts = json.dumps(extracted.described(), ensure_ascii=False)
+        text, starts = extracted.text, extracted.page_starts
+        self._waiting.append(replace(new, text=text, page_starts=starts, chunks=chunks, facts=facts))
         if sum(len(document.chunks) for document in self._waiting) >= EMBED_BATCH:
             self._flush()
 

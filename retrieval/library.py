@@ -18,6 +18,7 @@ from retrieval.embedder import Embedder
 from retrieval.errors import NotFound
 from retrieval.ingest import Ingest
 from retrieval.loaders import Limits
+from retrieval.recognition import MediaModels
 from retrieval.records import (
     DEFAULT_COLLECTION,
     DocumentRecord,
@@ -41,9 +42,15 @@ class Library(Upkeep):
     """
 
     def __init__(
-        self, path: str | Path, embeddings: Embeddings, reranker: Reranker | None = None, limits: Limits | None = None
+        self,
+        path: str | Path,
+        embeddings: Embeddings,
+        reranker: Reranker | None = None,
+        limits: Limits | None = None,
+        models: MediaModels | None = None,
     ) -> None:
         self.path = Path(path)
+        self._models = models or MediaModels()
         self._embedder = Embedder(embeddings)
         self._limits = limits or Limits()
         self._store = Store(self.path)
@@ -51,10 +58,18 @@ class Library(Upkeep):
 
     @classmethod
     def open(
-        cls, path: str | Path, embeddings: Embeddings, reranker: Reranker | None = None, limits: Limits | None = None
+        cls,
+        path: str | Path,
+        embeddings: Embeddings,
+        reranker: Reranker | None = None,
+        limits: Limits | None = None,
+        models: MediaModels | None = None,
     ) -> Library:
-        """The library in folder `path`, its passages embedded by `embeddings` and, if given, reranked by `reranker`."""
-        return cls(path, embeddings, reranker, limits)
+        """The library in folder `path`, its passages embedded by `embeddings` and, if given, reranked by `reranker`.
+
+        `models` describe the pictures and write down the recordings that are added.
+        """
+        return cls(path, embeddings, reranker, limits, models)
 
     def __enter__(self) -> Library:
         return self
@@ -100,7 +115,8 @@ class Library(Upkeep):
         return self._ingest(collection, on_progress).texts(items)
 
     def _ingest(self, collection: str, on_progress: OnProgress | None) -> Ingest:
-        return Ingest(self._store, self._embedder, self._limits, collection, on_progress, self._engine.warm)
+        warm = self._engine.warm
+        return Ingest(self._store, self._embedder, self._limits, collection, on_progress, warm, self._models)
 
     def remove(self, documents: Sequence[str], collection: str | None = None) -> list[DocumentRecord]:
         """Take documents out, by id or by name, and return what they were.
