@@ -261,6 +261,26 @@ class ParserUnavailable(RetrievalError):
         super().__init__(f"The process that reads documents could not be started ({detail}); try again.")
 
 
+class BadMetadata(RetrievalError):
+    """A document's metadata cannot be stored as JSON."""
+
+    code = "bad_metadata"
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"The metadata cannot be stored ({detail}); use text, numbers, true, false, lists and null.")
+
+
+class BadFilter(RetrievalError):
+    """A search's filter has a form that is not known."""
+
+    code = "bad_filter"
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"The filter cannot be used: {detail}.")
+
+
 class NotReplaced(RetrievalError):
     """There is a file at the place of an export or backup that Hearth did not write."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from retrieval.formats.text import clean
 from retrieval.loaders import Limits
 from retrieval.reading import FileReader, Prepared
 from retrieval.recognition import MediaModels
-from retrieval.records import IngestNote, IngestProgress, IngestReport, TextDocument
+from retrieval.records import IngestNote, IngestProgress, IngestReport, TextDocument, metadata_json
 from retrieval.sources import list_files, printable
 from retrieval.splitters import Splitter
 from retrieval.store import Known, Store
@@ -70,6 +71,7 @@ class Ingest:
         on_progress: Callable[[IngestProgress], None] | None,
         when_done: Callable[[], None],
         models: MediaModels | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self._store = store
         self._embedder = embedder
@@ -78,12 +80,13 @@ class Ingest:
         self._on_progress = on_progress
         self._when_done = when_done
         self._models = models or MediaModels()
+        self._metadata = metadata_json(metadata)
         self._splitter = splitter_for(embedder, limits)
         self._report = IngestReport()
         self._began = time.monotonic()
         self._known = {known.source: known for known in store.known(collection)}
         self._waiting: list[NewDocument] = []
-        self._done = self._total = self._embedded = 0
+        self._waiting_chunks = self._done = self._total = self._embedded = 0
         self._storer = ThreadPoolExecutor(1, "hearth-store")
         self._storing: Future[list[tuple[NewDocument, Written]]] | None = None
 
@@ -109,17 +112,20 @@ class Ingest:
         self._total = len(given)
         with self._storer:
             for item in given:
-                self._take_text(printable(item.name), clean(item.text))
+                metadata = self._metadata if item.metadata is None else metadata_json(item.metadata)
+                self._take_text(printable(item.name), clean(item.text), metadata)
             self._flush()
             self._settle()
         return self._finished()
 
-    def _take_text(self, name: str, text: str) -> None:
+    def _take_text(self, name: str, text: str, metadata: str | None) -> None:
         sha256 = text_sha256(name, text)
         source = _TEXT_SOURCE + name
-        new = NewDocument(self._collection, source, name, None, sha256, len(text.encode()), sha256)
+        new = NewDocument(self._collection, source, name, None, sha256, len(text.encode()), sha256, metadata=metadata)
         known = self._known.get(source)
         if known is not None and known.status == "ready" and known.sha256 == sha256:
+            if metadata not in (None, known.metadata):
+                self._move(known, new, quietly=True)
             self._unchanged(known.document_id, name, source)
         elif not text.strip():
             self._fail(EmptyFile(name, "is empty."), asked=True, new=new)
@@ -130,7 +136,7 @@ class Ingest:
     # One document after another, in this thread ----------------------------------------------------------------------
 
     def _take(self, prepared: Prepared, gone: dict[str, Known]) -> None:
-        new, known, copy = prepared.new, prepared.known, prepared.copy_of
+        new, known, copy = replace(prepared.new, metadata=self._metadata), prepared.known, prepared.copy_of
         if prepared.error is not None:
             self._fail(prepared.error, prepared.file.asked, new)
             self._step(new.name)
@@ -143,7 +149,7 @@ class Ingest:
         elif copy is not None:
             self._duplicate(copy.document_id, copy.name, new)
         elif known is not None:
-            if known.stamp != new.stamp or known.name != new.name:
+            if (known.stamp, known.name) != (new.stamp, new.name) or new.metadata not in (None, known.metadata):
                 self._move(known, new, quietly=True)
             self._unchanged(known.document_id, new.name, new.source)
 
@@ -155,7 +161,8 @@ class Ingest:
         facts = json.dumps(extracted.described(), ensure_ascii=False)
         text, starts = extracted.text, extracted.page_starts
         self._waiting.append(replace(new, text=text, page_starts=starts, chunks=chunks, facts=facts))
-        if sum(len(document.chunks) for document in self._waiting) >= EMBED_BATCH:
+        self._waiting_chunks += len(chunks)
+        if self._waiting_chunks >= EMBED_BATCH:
             self._flush()
 
     def _check_model(self) -> None:
@@ -166,7 +173,7 @@ class Ingest:
 
     def _flush(self) -> None:
         """Embed what waits and hand it to the storing thread, which waits for the disk while more is embedded."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._waiting_chunks = self._waiting, [], 0
         if waiting:
             vectors = self._embed([chunk.text for document in waiting for chunk in document.chunks])
             self._settle()

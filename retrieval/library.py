@@ -92,17 +92,19 @@ class Library(Upkeep):
         *,
         collection: str = DEFAULT_COLLECTION,
         names: Mapping[Path, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
     ) -> IngestReport:
         """Bring files and folders into a collection: new added, changed replaced, what vanished from a folder removed.
 
         A document that cannot be used is named in the report with its code and does not stop the others. `names` gives
-        the name to show for a file whose own name is a server's id.
+        the name to show for a file whose own name is a server's id, `metadata` is kept with each document and can be
+        searched by; without it a document keeps what it has.
 
         Raises:
             LibraryError: the library itself cannot be written (locked, read_only, disk_full, index_model_mismatch ...).
         """
-        return self._ingest(collection, on_progress).files(paths, names or {})
+        return self._ingest(collection, on_progress, metadata).files(paths, names or {})
 
     def add_texts(
         self,
@@ -114,9 +116,11 @@ class Library(Upkeep):
         """Bring texts that are no files into a collection, by name: the same name with another text is replaced."""
         return self._ingest(collection, on_progress).texts(items)
 
-    def _ingest(self, collection: str, on_progress: OnProgress | None) -> Ingest:
+    def _ingest(
+        self, collection: str, on_progress: OnProgress | None, metadata: Mapping[str, Any] | None = None
+    ) -> Ingest:
         warm = self._engine.warm
-        return Ingest(self._store, self._embedder, self._limits, collection, on_progress, warm, self._models)
+        return Ingest(self._store, self._embedder, self._limits, collection, on_progress, warm, self._models, metadata)
 
     def remove(self, documents: Sequence[str], collection: str | None = None) -> list[DocumentRecord]:
         """Take documents out, by id or by name, and return what they were.

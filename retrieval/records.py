@@ -5,9 +5,12 @@ Plain frozen data with nothing heavy imported, so every screen can hold them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from retrieval.errors import BadMetadata
 
 SearchMode = Literal["hybrid", "dense", "sparse"]
 SEARCH_MODES: tuple[SearchMode, ...] = ("hybrid", "dense", "sparse")
@@ -178,6 +181,20 @@ class RankedChunk:
     sparse_rank: int | None = None
     sparse_score: float | None = None
     fused_rank: int | None = None
+
+
+def metadata_json(metadata: Mapping[str, Any] | None) -> str | None:
+    """Metadata as it is stored, a JSON object with sorted keys; None stays None.
+
+    Raises:
+        BadMetadata: it holds something that JSON has no word for.
+    """
+    if metadata is None:
+        return None
+    try:
+        return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadMetadata(str(error)) from error
 
 
 def searched_collections(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:

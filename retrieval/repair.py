@@ -22,7 +22,7 @@ from retrieval.formats import Extracted
 from retrieval.history import begin_history
 from retrieval.ingest import splitter_for
 from retrieval.loaders import Limits, load, opened
-from retrieval.recognition import DocumentReader
+from retrieval.recognition import DocumentReader, MediaModels
 from retrieval.sources import SourceFile
 from retrieval.store import Store
 from retrieval.verify import Finding, Findings, decoded, doubtful, verify_document, verify_folder
@@ -32,11 +32,11 @@ _ROUNDS = 4
 """Mending a text can bring chunks to light that need mending too."""
 
 
-def checked(store: Store, embedder: Embedder, limits: Limits, repair: bool) -> dict[str, Any]:
+def checked(store: Store, embedder: Embedder, limits: Limits, models: MediaModels, repair: bool) -> dict[str, Any]:
     """What `Library.verify` gives; the caches are checked only where the database is sound."""
     findings, mended = verify_folder(store.folder), list[Finding]()
     if repair and findings.found:
-        findings, mended = Repair(store, embedder, limits).run(findings)
+        findings, mended = Repair(store, embedder, limits, models).run(findings)
     problems = [finding.sentence for finding in findings.found]
     repaired = [finding.sentence for finding in mended]
     if not any(finding.kind == "database" for finding in findings.found):
@@ -52,8 +52,9 @@ def checked(store: Store, embedder: Embedder, limits: Limits, repair: bool) -> d
 class Repair:
     """One repair of one library; use it once."""
 
-    def __init__(self, store: Store, embedder: Embedder, limits: Limits) -> None:
+    def __init__(self, store: Store, embedder: Embedder, limits: Limits, models: MediaModels) -> None:
         self._store = store
+        self._models = models
         self._embedder = embedder
         self._limits = limits
 

@@ -12,6 +12,7 @@ from typing import Any
 from retrieval.embedder import Embedder
 from retrieval.errors import NotFound
 from retrieval.loaders import Limits
+from retrieval.recognition import MediaModels
 from retrieval.records import CollectionRecord, IngestReport, ReembedProgress, ReembedReport
 from retrieval.retriever import SearchEngine
 from retrieval.store import Store
@@ -25,6 +26,7 @@ class Upkeep:
     _embedder: Embedder
     _engine: SearchEngine
     _limits: Limits
+    _models: MediaModels
 
     def verify(self, repair: bool = False) -> dict[str, Any]:
         """Check every document, chunk, vector and cache; with `repair`, mend what can be mended.
@@ -34,7 +36,7 @@ class Upkeep:
         """
         from retrieval.repair import checked
 
-        result = checked(self._store, self._embedder, self._limits, repair=repair)
+        result = checked(self._store, self._embedder, self._limits, self._models, repair=repair)
         if result["repaired"]:
             self._engine.close()
             self._engine.warm()

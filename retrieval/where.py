@@ -1,0 +1,127 @@
+"""A search narrowed by what is known of documents and passages: `{"document": "report.pdf", "page": {"$gte": 3}}`.
+
+The filter becomes one SQL condition over the store; both searches then look only at the passages that fit, so as many
+come back as were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import BadFilter
+from retrieval.store import Store
+
+Where = Mapping[str, Any]
+
+_COLUMNS = {
+    "document": "d.name", "document_id": "d.document_id", "collection": "d.collection", "path": "d.path",
+    "added": "d.added", "sha256": "d.sha256", "page": "c.page", "position": "c.position", "start": 'c."start"',
+    "end": 'c."end"', "chunk_id": "c.id",
+}  # fmt: skip
+_COMPARED = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_JOINED = {"$and": " AND ", "$or": " OR "}
+_MOST_DEPTH = 20
+
+
+class Condition:
+    """A filter as SQL over `chunks c JOIN documents d`, with the values for its marks."""
+
+    def __init__(self, where: Where) -> None:
+        """Read a filter.
+
+        Raises:
+            BadFilter: an operator or a value that is not known.
+        """
+        self.values: list[Any] = []
+        self.sql = self._all(where, _MOST_DEPTH)
+
+    def _all(self, where: Any, depth: int) -> str:
+        if not isinstance(where, Mapping):
+            raise BadFilter(f"{where!r} stands where names and values were expected")
+        if not depth:
+            raise BadFilter(f"it is nested more than {_MOST_DEPTH} deep")
+        return " AND ".join(self._one(str(name), wanted, depth) for name, wanted in where.items()) or "1"
+
+    def _one(self, name: str, wanted: Any, depth: int) -> str:
+        if name in _JOINED:
+            if not isinstance(wanted, Sequence) or isinstance(wanted, str):
+                raise BadFilter(f"{name} takes a list of filters")
+            parts = [f"({self._all(part, depth - 1)})" for part in wanted]
+            return f"({_JOINED[name].join(parts)})" if parts else ("1" if name == "$and" else "0")
+        if name == "$not":
+            return f"NOT ({self._all(wanted, depth - 1)})"
+        if name.startswith("$"):
+            raise BadFilter(f"{name} is no operator that is known here")
+        if isinstance(wanted, Mapping):
+            return " AND ".join(self._compared(name, sign, value) for sign, value in wanted.items()) or "1"
+        return self._compared(name, "$in" if _is_list(wanted) else "$eq", wanted)
+
+    def _compared(self, name: str, sign: str, value: Any) -> str:
+        if sign == "$contains":
+            return self._contains(name, value)
+        column = self._column(name)
+        if sign in ("$eq", "$ne"):
+            self.values.append(_plain(value))
+            return f"{column} IS {'NOT ' if sign == '$ne' else ''}?"
+        if sign in ("$in", "$nin"):
+            if not _is_list(value):
+                raise BadFilter(f"{sign} takes a list")
+            self.values += [_plain(item) for item in value]
+            inside = f"{column} IN ({','.join('?' * len(value))})"
+            return f"coalesce({inside}, 0)" if sign == "$in" else f"NOT coalesce({inside}, 0)"
+        if sign in _COMPARED:
+            self.values.append(_plain(value))
+            # SQL puts every text above every number; here the two have no order.
+            kind = "text" if isinstance(value, str) else "number"
+            return f"{column} {_COMPARED[sign]} ? AND (typeof({self._column(name)}) = 'text') = {int(kind == 'text')}"
+        raise BadFilter(f"{sign} is no operator that is known here")
+
+    def _contains(self, name: str, value: Any) -> str:
+        """Whether a list in the metadata holds a value."""
+        path = _path(name)
+        self.values += [path, _plain(value)]
+        return "EXISTS(SELECT 1 FROM json_each(d.metadata, ?) m WHERE m.value IS ?)"
+
+    def _column(self, name: str) -> str:
+        """The place of a name: a column, else the person's metadata, else what the file says of itself."""
+        if name in _COLUMNS:
+            return _COLUMNS[name]
+        path = _path(name)
+        # Names have no marks or quotes in them (checked), so they may stand in the statement.
+        return f"coalesce(json_extract(d.metadata, '{path}'), json_extract(d.facts, '{path}'))"
+
+
+def allowed_chunks(store: Store, where: Where, collections: Sequence[str]) -> NDArray[np.int64]:
+    """Ids of the passages that fit a filter in these collections, sorted.
+
+    Raises:
+        BadFilter: the filter has a form that is not known.
+    """
+    condition = Condition(where)
+    marks = ",".join("?" * len(collections))
+    query = (
+        "SELECT c.id FROM documents d JOIN chunks c ON c.document = d.id"
+        f" WHERE d.status = 'ready' AND d.collection IN ({marks}) AND ({condition.sql}) ORDER BY c.id"
+    )
+    rows = store.rows(query, [*collections, *condition.values])
+    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise BadFilter(f"{value!r} cannot be compared with; use a text, a number, true, false or null")
+
+
+def _path(name: str) -> str:
+    if any(mark in name for mark in "\"'\\") or not name.isprintable():
+        raise BadFilter(f"the name {name!r} holds a character that names may not have")
+    return f'$."{name}"'
