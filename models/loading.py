@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.adapted import put_together
 from models.device import DeviceChoice, available_memory_bytes, choose_device
 from models.errors import BrokenModel, DoesNotFit, MissingPackage, UnsafeModel
 from models.files import Weights, cache_bytes_per_token, context_tokens, read_config, read_json, read_weights
@@ -69,13 +70,15 @@ def load_chat(folder: Path, *, name: str, chat_template: str | None = None) -> L
     return loaded
 
 
-def load_task(folder: Path, *, name: str, auto_class: str) -> LoadedTask:
+def load_task(folder: Path, *, name: str, auto_class: str, base: Path | None = None) -> LoadedTask:
     """The model of a folder as the named transformers class (`AutoModelFor...`), loaded once a process.
+
+    `base` is the folder of the base where the model's own holds an adapter.
 
     Raises:
         ModelNotFound, UnsafeModel, BrokenModel, DoesNotFit: as for `load_chat`.
     """
-    loaded: LoadedTask = _kept(("task", folder, auto_class), lambda: _load_task(folder, name, auto_class))
+    loaded: LoadedTask = _kept(("task", folder, auto_class), lambda: _load_task(folder, name, auto_class, base))
     return loaded
 
 
@@ -101,6 +104,24 @@ def load_part(folder: Path, *, name: str, model_class: str, fast: bool) -> Any:
         return _load_model(folder, model_class, choice)
 
     return _kept(("part", folder, model_class), load)
+
+
+def empty_model(folder: Path, model_class: str) -> Any:
+    """A model of the folder's config without memory for its weights, for looking at its parts.
+
+    Raises:
+        ModelNotFound, UnsafeModel, BrokenModel: the config is missing, unsafe or does not describe such a model.
+        MissingPackage: the model is built on a package that is not installed.
+    """
+    import torch
+    import transformers
+
+    read_config(folder)
+    made = getattr(transformers, model_class)
+    with quiet(), as_broken(folder), torch.device("meta"):
+        model = made(made.config_class.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False))
+        model.tie_weights()
+    return model
 
 
 def load_processor(folder: Path, processor_class: str) -> Any:
@@ -221,11 +242,16 @@ def _load_chat(folder: Path, name: str, chat_template: str | None) -> LoadedChat
     return LoadedChat(model, TorchEngine(model), tokenizer, folder, window, choice, _stops(model, tokenizer))
 
 
-def _load_task(folder: Path, name: str, auto_class: str) -> LoadedTask:
-    config, weights = read_config(folder), read_weights(folder)
+def _load_task(folder: Path, name: str, auto_class: str, base: Path | None) -> LoadedTask:
+    files = base or folder
+    config, weights = read_config(files), read_weights(files)
     choice = _settle(name, weights, config)
-    tokenizer = load_tokenizer(folder)
-    _check_vocabulary(folder, tokenizer, weights)
+    tokenizer = load_tokenizer(files)
+    _check_vocabulary(files, tokenizer, weights)
+    if base is not None:
+        model = put_together(folder, base, auto_class, choice.torch_dtype)
+        _refuse_nan(folder, model)
+        return LoadedTask(model.to(choice.device).eval(), tokenizer, folder, choice)
     return LoadedTask(_load_model(folder, auto_class, choice), tokenizer, folder, choice)
 
 

@@ -157,7 +157,8 @@ def _misfits(adapter: dict[str, tuple[int, ...]], base: dict[str, tuple[int, ...
     """What of an adapter has no place in the base, one sentence each; shapes are (outputs, inputs)."""
     for key, shape in sorted(adapter.items()):
         layer, side = _layer_of(key)
-        place = base.get(f"{layer}.weight")
+        # a model with a head calls its encoder by a name that the encoder's own files do not have: `bert.encoder...`
+        place = base.get(f"{layer}.weight") or base.get(f"{layer.partition('.')[2]}.weight")
         if side is None:
             continue
         if place is None or len(place) != 2 or len(shape) != 2:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from models.adapted import adapted_config, base_folder_of, is_adapted
 from models.catalog import Entry, find
 from models.errors import WrongRole
 from models.files import read_config
@@ -67,14 +68,15 @@ class TaskModel:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The model's config.json."""
-        return read_config(self.folder)
+        """The model's config.json; an adapted model's own."""
+        return adapted_config(self.folder) if is_adapted(self.folder) else read_config(self.folder)
 
     def load(self) -> LoadedTask:
         """Loads the model now, once a process."""
         from models.loading import load_task
 
-        return load_task(self.folder, name=self.name, auto_class=self.role.auto_class)
+        base = base_folder_of(self.folder, self._home) if is_adapted(self.folder) else None
+        return load_task(self.folder, name=self.name, auto_class=self.role.auto_class, base=base)
 
     @cached_property
     def window(self) -> int:
