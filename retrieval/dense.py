@@ -67,16 +67,23 @@ class DenseIndex:
             self._indexes[collection] = faiss.IndexIDMap2(faiss.IndexFlatIP(self._dimension))
         self._indexes[collection].add_with_ids(vectors, ids)
 
-    def search(self, vector: NDArray[np.float32], top_k: int, collections: Sequence[str]) -> list[tuple[int, float]]:
-        """(chunk id, cosine) of the nearest chunks of these collections, best first."""
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        top_k: int,
+        collections: Sequence[str],
+        allowed: NDArray[np.int64] | None = None,
+    ) -> list[tuple[int, float]]:
+        """(chunk id, cosine) of the nearest chunks of these collections, best first; only those allowed, if given."""
         found: list[tuple[int, float]] = []
+        only = {} if allowed is None else {"params": faiss.SearchParameters(sel=_selector(allowed))}
         with self._lock, _one_thread():
             for collection in collections:
                 index = self._indexes.get(collection)
                 if index is None or not index.ntotal:
                     continue
-                scores, ids = index.search(vector[None, :], min(top_k, index.ntotal))
-                found += zip(ids[0].tolist(), scores[0].tolist(), strict=True)
+                scores, ids = index.search(vector[None, :], min(top_k, index.ntotal), **only)
+                found += [hit for hit in zip(ids[0].tolist(), scores[0].tolist(), strict=True) if hit[0] >= 0]
         found.sort(key=lambda hit: (-hit[1], hit[0]))
         return found[:top_k]
 
@@ -84,6 +91,13 @@ class DenseIndex:
         """Chunks held."""
         with self._lock:
             return sum(int(index.ntotal) for index in self._indexes.values())
+
+
+def _selector(allowed: NDArray[np.int64]) -> faiss.IDSelector:
+    """Which of the sorted ids may be found: a bit for each id up to the last."""
+    marks = np.zeros(int(allowed[-1]) + 1 if len(allowed) else 1, bool)
+    marks[allowed] = True
+    return faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
 
 
 @contextlib.contextmanager
