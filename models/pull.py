@@ -19,6 +19,7 @@ from models.home import models_folder
 from models.loading import encoder_folder
 from models.manifest import intact, read_manifest, write_manifest
 from models.prepare import locked_folder, swap_in, temporary_folder
+from models.registry_checks import refuse_not_finite
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -80,7 +81,7 @@ def _pull(entry: Entry, home: Path) -> Path:
             shutil.rmtree(temporary / ".cache", ignore_errors=True)  # the downloader's own notes
             encoder = encoder_folder(temporary)
             read_config(encoder)
-            read_weights(encoder)
+            refuse_not_finite(temporary, read_weights(encoder).files)
             write_manifest(
                 temporary,
                 name=entry.name,

@@ -27,6 +27,7 @@ from models.roles import check_role, is_role
 SHIPPED = Path(__file__).parent / "shipped"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LEFT_OUT = (".*", MANIFEST, "openvino-*")  # a conversion is made anew from the copy
 _TAKEN = {"converted", "gguf"}
 
 
@@ -94,14 +95,14 @@ class Registry:
         check_role(role)
         if not source.is_dir():
             raise ModelNotFound(str(folder), hint=f"There is no model folder {source}: check the path.")
-        checks.refuse_unsafe(source)
+        checks.refuse_unsafe(source, left_out=_LEFT_OUT)
         self._store.begin()  # a file begun after the copy would find this version's folder and count it twice
         parent = models_folder(self._home) / name
         with locked_folder(name, self._home, parent):
             number = 1 + max((row.number for row in self._view().rows if row.name == name), default=0)
 
             def fill(folder: Path) -> None:
-                shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", MANIFEST))
+                shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))
                 facts = self._examine(folder, name, role, base, tuple(labels), dict(metrics or {}), licence)
                 write_facts(folder, facts)
                 if card is not None or not (folder / CARD).is_file():

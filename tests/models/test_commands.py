@@ -14,11 +14,12 @@ from typing import Any
 import httpx
 import huggingface_hub
 import pytest
+from safetensors.torch import load_file, save_file
 
 from hearth import main
 from models import commands
 from models.chat import open_chat_model
-from models.errors import HubFailed, ModelNotFound, ModelNotLocal, UnsafeModel
+from models.errors import BrokenModel, HubFailed, ModelNotFound, ModelNotLocal, UnsafeModel
 from models.profiles import PROFILE_NAMES, all_profiles
 from models.roles import ROLES
 
@@ -106,6 +107,15 @@ def test_a_pulled_model_answers_offline_and_is_listed(verb: Callable[..., Any], 
 def test_m04_an_unsafe_model_is_not_kept(verb: Callable[..., Any], hub: Path, tmp_path: Path) -> None:
     (hub / "config.json").write_text(json.dumps({"auto_map": {"AutoModel": "code.Model"}}))
     with pytest.raises(UnsafeModel):
+        verb("pull", "org/tiny")
+    assert [p.name for p in (tmp_path / "home" / "models" / "org--tiny").iterdir()] == [".lock"]
+
+
+def test_m03_a_model_with_nan_is_not_kept(verb: Callable[..., Any], hub: Path, tmp_path: Path) -> None:
+    tensors = load_file(hub / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, str(hub / "model.safetensors"), metadata={"format": "pt"})
+    with pytest.raises(BrokenModel, match=r"model\.norm\.weight"):
         verb("pull", "org/tiny")
     assert [p.name for p in (tmp_path / "home" / "models" / "org--tiny").iterdir()] == [".lock"]
 
