@@ -102,7 +102,7 @@ def _selector(allowed: NDArray[np.int64]) -> faiss.IDSelector:
     """Which of the sorted ids may be found: a bit for each id up to the last."""
     marks = np.zeros(int(allowed[-1]) + 1 if len(allowed) else 1, bool)
     marks[allowed] = True
-    return faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
+    return faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 @contextlib.contextmanager

@@ -206,9 +206,19 @@ class Library(Upkeep):
     # Search ---------------------------------------------------------------------------------------------------------
 
     def search(
-        self, query: str, *, top_k: int = 10, mode: SearchMode = "hybrid", collections: Sequence[str] | None = None
+        self,
+        query: str,
+        *,
+        top_k: int = 10,
+        mode: SearchMode = "hybrid",
+        collections: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> list[Document]:
         """The passages that fit a query best, best first.
+
+        `where` limits the search to passages of which all of this is true: document, document_id, collection, path,
+        page, position, a name of the person's metadata or of what the file says of itself, each equal to a value or
+        one of a list, or {"$ne", "$gt", "$gte", "$lt", "$lte", "$nin", "$contains"}; joined by "$and", "$or", "$not".
 
         Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (of the mode;
         higher is better), dense_score (cosine, always), sparse_score and sparse_coverage (share of the query's
@@ -216,15 +226,22 @@ class Library(Upkeep):
 
         Raises:
             IndexModelMismatch: the passages were embedded by another model.
+            BadFilter: `where` has a form that is not known.
         """
-        return self._engine.search(query, top_k, mode, collections)
+        return self._engine.search(query, top_k, mode, collections, where)
 
     def explain(
-        self, query: str, *, top_k: int = 10, mode: SearchMode = "hybrid", collections: Sequence[str] | None = None
+        self,
+        query: str,
+        *,
+        top_k: int = 10,
+        mode: SearchMode = "hybrid",
+        collections: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """Where each passage stood at every stage: ranks and scores, with the passage's place and text."""
-        return self._engine.explain(query, top_k, mode, collections)
+        return self._engine.explain(query, top_k, mode, collections, where)
 
     def as_retriever(self, **search: Any) -> LibraryRetriever:
-        """A LangChain retriever over this library; takes `search`'s top_k, mode and collections."""
+        """A LangChain retriever over this library; takes `search`'s top_k, mode, collections and where."""
         return LibraryRetriever(library=self, **search)

@@ -21,6 +21,7 @@ from retrieval.fusion import fuse
 from retrieval.records import SearchMode, searched_collections
 from retrieval.sparse import SparseIndex
 from retrieval.store import Passage, Store
+from retrieval.where import Where, allowed_chunks
 
 if TYPE_CHECKING:
     from retrieval.dense import DenseIndex
@@ -78,28 +79,34 @@ class SearchEngine:
         except LibraryError:
             self._sparse.close()
 
-    def search(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Document]:
+    def search(
+        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None = None
+    ) -> list[Document]:
         """The best passages as LangChain documents; see `Library.search`."""
-        return [_document(hit) for hit in self._hits(query, top_k, mode, collections)]
+        return [_document(hit) for hit in self._hits(query, top_k, mode, collections, where)]
 
     def explain(
-        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None
+        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None = None
     ) -> list[dict[str, Any]]:
         """The best passages with their standing at every stage."""
         rows = []
-        for hit in self._hits(query, top_k, mode, collections):
+        for hit in self._hits(query, top_k, mode, collections, where):
             place = {key: value for key, value in asdict(hit.passage).items() if key != "vector"}
             rows.append({**place, **{key: value for key, value in vars(hit).items() if key != "passage"}})
         return rows
 
-    def _hits(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Hit]:
+    def _hits(
+        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None
+    ) -> list[Hit]:
         try:
-            return self._found(query, top_k, mode, collections)
+            return self._found(query, top_k, mode, collections, where)
         finally:
             # A re-embedding may have been swapped in meanwhile: the query's vector is of another model then.
             self._store.check_embedder(self._embedder.identity)
 
-    def _found(self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None) -> list[Hit]:
+    def _found(
+        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None
+    ) -> list[Hit]:
         query = query.encode("utf-8", "replace").decode()  # a lone surrogate would stop tokenizers
         known = self._store.collections()
         scope = searched_collections(collections, known)
@@ -112,8 +119,9 @@ class SearchEngine:
         dense = self._dense_index()
         dense.refresh()
         self._sparse.refresh()
-        by_meaning = dense.search(vector, candidates, scope)
-        by_words = self._sparse.search(query, candidates, scope, everywhere=len(scope) == len(known))
+        allowed = None if where is None else allowed_chunks(self._store, where, scope)
+        by_meaning = dense.search(vector, candidates, scope, allowed)
+        by_words = self._sparse.search(query, candidates, scope, len(scope) == len(known), allowed)
         ranked = _ordered(mode, by_meaning, by_words)
         weights = self._sparse.term_weights(query)
         dense_ranks = {chunk: rank for rank, (chunk, _) in enumerate(by_meaning, start=1)}
@@ -190,11 +198,16 @@ class LibraryRetriever(BaseRetriever):
     top_k: int = 10
     mode: SearchMode = "hybrid"
     collections: list[str] | None = None
+    where: dict[str, Any] | None = None
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, top_k: int | None = None
     ) -> list[Document]:
         found: list[Document] = self.library.search(
-            query, top_k=self.top_k if top_k is None else top_k, mode=self.mode, collections=self.collections
+            query,
+            top_k=self.top_k if top_k is None else top_k,
+            mode=self.mode,
+            collections=self.collections,
+            where=self.where,
         )
         return found
