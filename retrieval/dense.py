@@ -76,13 +76,13 @@ class DenseIndex:
     ) -> list[tuple[int, float]]:
         """(chunk id, cosine) of the nearest chunks of these collections, best first; only those allowed, if given."""
         found: list[tuple[int, float]] = []
-        only = {} if allowed is None else {"params": faiss.SearchParameters(sel=_selector(allowed))}
+        only = None if allowed is None else faiss.SearchParameters(sel=_selector(allowed))
         with self._lock, _one_thread():
             for collection in collections:
                 index = self._indexes.get(collection)
                 if index is None or not index.ntotal:
                     continue
-                scores, ids = index.search(vector[None, :], min(top_k, index.ntotal), **only)
+                scores, ids = index.search(vector[None, :], min(top_k, index.ntotal), params=only)
                 found += [hit for hit in zip(ids[0].tolist(), scores[0].tolist(), strict=True) if hit[0] >= 0]
         found.sort(key=lambda hit: (-hit[1], hit[0]))
         return found[:top_k]
