@@ -66,26 +66,19 @@ def _role(house: House, serving: Serving) -> Check:
     name = f"role {serving.role}"
     if serving.origin == "nothing" and serving.mend and serving.mend.startswith("hearth models rollback"):
         return Check(name, False, serving.reason, serving.mend)
-    sent_to = None
     if serving.name is not None:
         try:
-            sent_to = _refuse_absent(house, serving)
+            _refuse_absent(house, serving)
         except ModelError as error:
             return Check(name, False, f"{serving.model}: {error}", "hearth models list")
     found = f"{serving.model}: {serving.reason}" if serving.model else f"no model: {serving.reason}"
-    if sent_to:
-        found += f"; what it is shown leaves this machine for {sent_to}"
     if serving.role in ("chat", "embed") and not _ready(house, serving):
         return Check(name, True, f"{found}; prepared at the first use", "hearth models prepare")
     return Check(name, True, found, serving.mend if serving.origin == "nothing" else None)
 
 
-def _refuse_absent(house: House, serving: Serving) -> str | None:
-    """Raises where a named model is not on this machine; nothing is loaded or prepared.
-
-    Returns:
-        The host of a model on another machine, which is not asked; None for one of this machine.
-    """
+def _refuse_absent(house: House, serving: Serving) -> None:
+    """Raises where a named model is not on this machine; nothing is loaded, prepared or asked over the network."""
     from models.catalog import find
     from models.files import read_config
     from models.loading import encoder_folder
@@ -97,7 +90,6 @@ def _refuse_absent(house: House, serving: Serving) -> str | None:
             wheel_file(entry)
     elif entry.kind in ("hub", "folder"):
         read_config(encoder_folder(folder_of(entry, house.home)))
-    return entry.endpoint.host if entry.endpoint else None
 
 
 def _ready(house: House, serving: Serving) -> bool:

@@ -148,3 +148,17 @@ def test_a_person_reads_sentences(
     assert "# sentiment" in said[4]
     assert " ms  " in said[5]
     assert "Before: sentiment@1" in said[6]
+
+
+@pytest.mark.real_model
+def test_the_embedded_models_try_their_roles(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "try", "--json"]) == 0
+    found = {trial["role"]: trial for trial in json.loads(capsys.readouterr().out)}
+    assert "Paris" in found["chat"]["gave"]
+    assert found["embed"]["gave"].startswith("384 numbers")
+    assert "lighthouse" in found["rerank"]["gave"].split(";")[0]
+    assert found["zero-shot"]["gave"].startswith("cooking")
+    assert "Ida Holm" in found["extract"]["gave"]
+    assert found["summarize"]["ok"]
+    assert found["features"]["gave"] == "13 tokens of 384 numbers"
+    assert found["translate"]["mend"]
