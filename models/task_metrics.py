@@ -59,6 +59,26 @@ def translation_scores(
     }
 
 
+def bleu_counts(predicted: Sequence[str], references: Sequence[Sequence[str]]) -> list[list[int]]:
+    """What the BLEU of `translation_scores` is made of, a row each: its two lengths, matches and n-grams of 1 to 4.
+
+    Summed over any rows, `bleu_of` makes their corpus BLEU of it, so that resampling need not count again.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    bleu = BLEU(tokenize="13a", effective_order=True)  # which changes a sentence's score and none of its counts
+    found = [bleu.sentence_score(text, list(own)) for text, own in zip(predicted, references, strict=True)]
+    return [[one.sys_len, one.ref_len, *one.counts, *one.totals] for one in found]
+
+
+def bleu_of(counts: Sequence[float]) -> float:
+    """Corpus BLEU, 0 to 1, of summed counts."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    said, wanted, *rest = (round(count) for count in counts)
+    return float(BLEU.compute_bleu(rest[:4], rest[4:], said, wanted, smooth_method="exp").score) / 100
+
+
 def summary_scores(predicted: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """`{rouge1, rouge2, rougeL}`: mean F-scores, 0 to 1, each row with the best of its references.
 

@@ -83,3 +83,23 @@ def _new_modules(missing: Any) -> tuple[str, ...]:
 
 def _all_modules(model: Any) -> tuple[str, ...]:
     return tuple(sorted(name for name, _ in model.named_children()))
+
+
+def save_new_model(folder: Path, auto_class: str, config: dict[str, Any]) -> None:
+    """Writes a model with weights that nobody has trained, drawn from torch's generator.
+
+    Args:
+        folder: Where its files go, beside those of its tokenizer.
+        auto_class: The transformers class, such as `AutoModelForSeq2SeqLM`.
+        config: The configuration's values; `model_type` names the architecture.
+
+    Raises:
+        BrokenModel: the values do not make a model.
+    """
+    import transformers
+
+    with quiet(), as_broken(folder):
+        values = dict(config)
+        made = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
+        model = getattr(transformers, auto_class).from_config(made, dtype="float32")
+        model.save_pretrained(str(folder))

@@ -37,6 +37,10 @@ class Plan:
         """The batches of one optimizer step, counted from 0."""
         return self.batches[step * self.accumulation_steps : (step + 1) * self.accumulation_steps]
 
+    def ends_epoch(self, step: int) -> bool:
+        """Whether the optimizer step that makes `step` of them is an epoch's last."""
+        return int(self.epoch_at(step)) > int(self.epoch_at(step - 1))
+
     def epoch_at(self, step: int) -> float:
         """Epochs done after so many optimizer steps."""
         done = min(step * self.accumulation_steps, len(self.batches))

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Kind = Literal["text", "label", "number", "texts", "messages", "tokens"]
+Layout = Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
 PARTS = ("train", "validation", "test")
 SOURCE, LINE = "_source", "_line"
 
@@ -31,13 +32,15 @@ class Column:
     """A column that a task reads.
 
     `kind` "text" must be text with something in it; "label" is a text, a whole number or a list of either; "texts" and
-    "tokens" are lists of texts; "messages" is a list of `{role, content}`. `blank` allows an empty text.
+    "tokens" are lists of texts; "messages" is a list of `{role, content}`. `blank` allows an empty text. `answer` is
+    what a model shall write: no part of what makes two rows the same question, and several answers may be right.
     """
 
     name: str
     kind: Kind = "text"
     required: bool = True
     blank: bool = False
+    answer: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,17 @@ class Splits:
         return [(name, getattr(self, name)) for name in PARTS]
 
 
-def load_data(recipe: Recipe, columns: Sequence[Column], folder: Path) -> Splits:
+def load_data(recipe: Recipe, columns: Sequence[Column], folder: Path, layout: Layout | None = None) -> Splits:
     """Reads, maps and splits; the rows are written into `folder` as Arrow files, a file a source part.
+
+    `layout` turns a source's row, the recipe's names already given, into rows with the task's columns; what it raises
+    as a ValueError is told with the file and the line.
 
     Raises:
         DataError and its kin: with the file and the line.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    reader = _Reader(recipe, columns)
+    reader = _Reader(recipe, columns, layout)
     given = [part for part in PARTS if getattr(recipe.data, part)]
     stored = {part: _store(reader.rows(getattr(recipe.data, part)), folder / f"{part}.arrow") for part in given}
     chosen = {part: (part, list(range(len(stored[part].hashes)))) for part in given}
@@ -99,8 +105,8 @@ def load_data(recipe: Recipe, columns: Sequence[Column], folder: Path) -> Splits
 class _Reader:
     """Rows of the recipe's sources with the task's columns."""
 
-    def __init__(self, recipe: Recipe, columns: Sequence[Column]) -> None:
-        self._recipe, self._columns = recipe, columns
+    def __init__(self, recipe: Recipe, columns: Sequence[Column], layout: Layout | None) -> None:
+        self._recipe, self._columns, self._layout = recipe, columns, layout
         self.dropped: dict[str, int] = {}
 
     def rows(self, sources: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -110,9 +116,10 @@ class _Reader:
             count = 0
             for row in rows_of(source, self._recipe.path.parent, data.hub):
                 count += 1
-                mapped = self._mapped(row, source)
-                if mapped is not None:
-                    yield mapped, self._group(row, source)
+                for own in [row] if self._layout is None else self._laid_out(row, source):
+                    mapped = self._mapped(own, source)
+                    if mapped is not None:
+                        yield mapped, self._group(row, source)
             if not count:
                 raise TooFewRows(source, "the file has no rows.")
 
@@ -120,9 +127,10 @@ class _Reader:
         value: dict[str, Any] = {}
         for column in self._columns:
             fixed = self._recipe.data.values.get(column.name)
-            name = self._recipe.data.columns.get(column.name, column.name)
+            names = {} if self._layout else self._recipe.data.columns
+            name = names.get(column.name, column.name)
             if fixed is None and name not in row.values:
-                if column.required or column.name in self._recipe.data.columns:
+                if column.required or column.name in names:
                     raise ColumnMissing(source, name, list(row.values), row.line)
                 continue
             given = fixed if fixed is not None else row.values[name]
@@ -132,10 +140,20 @@ class _Reader:
             value[column.name] = _checked(given, column, source, row.line)
         return value | {SOURCE: source, LINE: row.line}
 
+    def _laid_out(self, row: Row, source: str) -> list[Row]:
+        """The rows that the task's layout makes of one, the recipe's names and fixed values given to it."""
+        data = self._recipe.data
+        renamed = {own: row.values[name] for own, name in data.columns.items() if name in row.values}
+        try:
+            assert self._layout is not None
+            return [Row(values, row.line) for values in self._layout({**row.values, **renamed, **data.values})]
+        except ValueError as error:
+            raise DataError(source, str(error), row.line) from error
+
     def _group(self, row: Row, source: str) -> str:
         by = self._recipe.data.split.by
-        if not by:
-            return ""
+        if not by:  # what was made of one row stays in one part
+            return json.dumps(row.values, ensure_ascii=False, default=str) if self._layout else ""
         if by not in row.values:
             raise ColumnMissing(source, by, list(row.values), row.line)
         return json.dumps(row.values[by], ensure_ascii=False)

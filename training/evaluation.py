@@ -23,6 +23,14 @@ _CORPUS_RESAMPLES = 200  # metrics of a whole corpus, such as BLEU, are computed
 
 
 @dataclass(frozen=True)
+class Tally:
+    """A corpus metric as counts a row, (rows, counts), and what makes the metric of the counts' sums."""
+
+    counts: Sequence[Sequence[float]]
+    score: Callable[[Sequence[float]], float]
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A model's metrics on some rows; `interval` is the main metric's 95 % interval."""
 
@@ -62,9 +70,10 @@ def judge(task: Task, rows: Sequence[Row], predictions: list[Prediction]) -> Jud
     return Judgement(name, metrics[name], _interval(draws), metrics, len(rows), predictions)
 
 
-def judge_folder(task: Task, folder: Path, home: Path, rows: Sequence[Row]) -> Judgement:
-    """A model folder, judged through its served class."""
-    return judge(task, rows, task.predict(folder, home, rows))
+def judge_folder(task: Task, folder: Path, home: Path, rows: Sequence[Row], *, quickly: bool = False) -> Judgement:
+    """A model folder, judged through its served class; `quickly` where the task has a shorter way."""
+    predict = task.predict_quickly if quickly else task.predict
+    return judge(task, rows, predict(folder, home, rows))
 
 
 def weigh(task: Task, rows: Sequence[Row], new: Judgement, old: Judgement, gate: Gate) -> Verdict:
@@ -93,14 +102,17 @@ def _resampled(
     plain = metric == task.metric
     scores = [task.row_scores(rows, predictions) if plain else None for predictions in several]
     count = len(rows)
+    picks = draw.integers(0, count, (_RESAMPLES, count))
     if all(score is not None for score in scores):
-        picks = draw.integers(0, count, (_RESAMPLES, count))
         return [np.asarray(score, dtype=np.float64)[picks].mean(1) for score in scores]
+    tallies = [task.tally(rows, predictions) if plain else None for predictions in several]
+    if all(tally is not None for tally in tallies):
+        arrays = [(np.asarray(tally.counts), tally.score) for tally in tallies if tally is not None]
+        return [np.array([score(array[pick].sum(0)) for pick in picks]) for array, score in arrays]
     measure: Callable[[list[Prediction], Any], float] = lambda said, pick: task.scores(  # noqa: E731
         [rows[index] for index in pick], [said[index] for index in pick]
     )[metric]
-    picks = draw.integers(0, count, (_CORPUS_RESAMPLES, count))
-    return [np.array([measure(said, pick) for pick in picks]) for said in several]
+    return [np.array([measure(said, pick) for pick in picks[:_CORPUS_RESAMPLES]]) for said in several]
 
 
 def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from training.learner import Learner, make_learner
 from training.optimizer import learning, make_optimizer
 from training.recipe import Recipe
 from training.run import settle, window_of
+from training.scratch import base_for
 from training.tasks import open_task
 from training.tasks.base import Task
 
@@ -39,14 +40,15 @@ def check(recipe: Recipe, *, home: Path) -> dict[str, Any]:
     task = open_task(recipe)
     with tempfile.TemporaryDirectory(prefix="hearth-check-") as name:
         folder = Path(name)
-        splits = load_data(recipe, task.columns, folder)
+        splits = load_data(recipe, task.columns, folder, task.layout)
         found = check_data(recipe, task.columns, splits)
         task.prepare(splits)
         bf16 = settle(recipe)
         seed_all(recipe.seed)
-        learner = make_learner(recipe, task, home, bf16)
+        learner = make_learner(recipe, task, home, bf16, base_for(recipe, task, splits, folder / "base"))
         task.attach(learner.tokenizer, window_of(learner))
         features = make_features(task, splits.train, folder / "features.arrow")
+        learner.fit_attention(features.lengths, bf16)
         plan = make_plan(features.lengths, recipe.training, recipe.seed)
         seconds = _seconds_per_token(recipe, task, learner, features, plan, bf16)
         tokens = sum(features.lengths[row] for batch in plan.batches for row in batch)

@@ -92,6 +92,8 @@ class Training:
         precision: "bf16" computes in bfloat16 and keeps the learning weights in float32; "auto" where the CPU or GPU is
             fast at it.
         checkpoint_every_seconds, evaluate_every_steps: 0 is never; the end always has both.
+        average_epochs: The weights at the ends of so many last epochs are averaged, and the average is taken where it
+            is no worse than the best checkpoint; 0 does not.
         patience: Evaluations without a better score before the run stops early; 0 never stops.
         threads: CPU threads; None takes all that the process may use. Part of what a resumed run must repeat.
     """
@@ -114,6 +116,7 @@ class Training:
     gradient_checkpointing: bool = False
     checkpoint_every_seconds: float = 600.0
     evaluate_every_steps: int = 0
+    average_epochs: int = 0
     patience: int = 0
     threads: int | None = None
     tensorboard: bool = False

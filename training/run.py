@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from training import checkpoint as checkpoints
+from training.averaging import Averaging
 from training.batches import Plan, make_plan
 from training.chance import kept_chance, seed_all
 from training.checks import DataReport, check_data
@@ -122,6 +123,7 @@ class _Run:
         own_base = base_for(self.recipe, self.task, splits, self.folder / "base")
         learner = make_learner(self.recipe, self.task, self.home, bf16, own_base)
         features = self._features(learner, splits)
+        learner.fit_attention(features.lengths, bf16)
         plan = make_plan(features.lengths, self.recipe.training, self.recipe.seed)
         self._train(learner, features, plan, splits, resume, bf16)
         return self._finish(learner, splits, found)
@@ -180,14 +182,30 @@ class _Run:
         return judgement.score, judgement.metrics
 
     def _finish(self, learner: Learner, splits: Splits, found: DataReport) -> dict[str, Any]:
-        best = self._best()
-        if best is not None:
-            checkpoints.load_weights(best, learner.model)
+        self._choose(learner, splits)
         final = self.folder / "model"
         shutil.rmtree(final, ignore_errors=True)
         learner.save(final, self.task)
-        shutil.rmtree(self.folder / "judged", ignore_errors=True)
+        for done_with in ("judged", "averages"):
+            shutil.rmtree(self.folder / done_with, ignore_errors=True)
         return write_report(self.folder, self.recipe, self.task, splits, found, learner, self.home)
+
+    def _choose(self, learner: Learner, splits: Splits) -> None:
+        """Gives the model the best checkpoint's weights, or the mean of the last epochs where that is no worse."""
+        newest = checkpoints.newest_checkpoint(self.folder / "checkpoints")
+        if newest is None:
+            return
+        place = checkpoints.read_place(newest)
+        averaging = Averaging(self.folder / "averages", self.recipe.training.average_epochs)
+        if averaging.put_mean(learner.model, place.step):
+            score, metrics = self._judge(learner, splits, place.step + 1)
+            worse = place.best_score is not None and (score < place.best_score) == self.task.higher_is_better
+            self.show({"event": "averaged", "score": score, "taken": not worse, **metrics})
+            if not worse:
+                return
+        best = self._best()
+        if best is not None:
+            checkpoints.load_weights(best, learner.model)
 
     def _best(self) -> Path | None:
         newest = checkpoints.newest_checkpoint(self.folder / "checkpoints")

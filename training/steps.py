@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from training.averaging import Averaging
 from training.batches import Plan
 from training.checkpoint import Place, save_checkpoint
 from training.errors import Interrupted, NonFinite
@@ -64,6 +65,7 @@ class Steps:
         self.recipe, self.plan, self.run, self.place = recipe, plan, run, place
         self._judge, self._higher = judge, higher_is_better
         self.begin, self._asked_to_stop, self._show = begin, asked_to_stop, show
+        self.averaging = Averaging(run / "averages", recipe.training.average_epochs)
         self._began, self._first_step = time.monotonic(), place.step
         self._saved_at = self._began
         self._tokens = 0
@@ -95,6 +97,8 @@ class Steps:
         self.place = replace(self.place, step=self.place.step + 1)
         self._tokens += result.tokens
         self._log(result)
+        if self.plan.ends_epoch(self.place.step):
+            self.averaging.keep(model, self.place.step)
         step, last = self.place.step, self.place.step == self.plan.steps
         every = self.recipe.training.evaluate_every_steps
         if self._judge and (last or (every and step % every == 0)):

@@ -28,6 +28,9 @@ class Family:
     def set_source(self, source: str) -> None:
         """Tells the tokenizer the language of what comes."""
 
+    def set_target(self, target: str) -> None:
+        """Tells the tokenizer the language of texts that are learned as translations."""
+
     def prompt(self, text: str, source: str, target: str) -> str:
         """The text as the encoder wants it."""
         return text
@@ -62,6 +65,10 @@ class _Coded(Family):
     def set_source(self, source: str) -> None:
         with tokenizer_turn:
             self._tokenizer.src_lang = self._codes[source]
+
+    def set_target(self, target: str) -> None:
+        with tokenizer_turn:
+            self._tokenizer.tgt_lang = self._codes[target]
 
     def forced_first(self, target: str) -> int | None:
         code = self._codes[target]

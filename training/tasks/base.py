@@ -18,6 +18,10 @@ from training.recipe import Recipe, read
 if TYPE_CHECKING:
     import torch
 
+    from training.data import Layout
+    from training.evaluation import Tally
+    from training.scratch import Scratch
+
 Row = Mapping[str, Any]
 Prediction = dict[str, Any]
 IGNORED = -100  # a label that no loss counts
@@ -55,12 +59,22 @@ class Task(ABC):
         self.recipe = recipe
         self.options: Any = read(self.Options, recipe.options, recipe.path.name, "task")
         self.tokenizer: Any = None
+        self.base_config: dict[str, Any] = {}  # the model's configuration, before `attach`
         self.max_tokens = 0
 
     @property
     @abstractmethod
     def columns(self) -> tuple[Column, ...]:
         """What the rows must hold."""
+
+    @property
+    def layout(self) -> Layout | None:
+        """What turns a source's row into rows with the task's columns; None where columns are only renamed."""
+        return None
+
+    def scratch(self) -> Scratch | None:
+        """What a model without a base is made of; None where the task needs a base. Asked after `prepare`."""
+        return None
 
     def prepare(self, splits: Splits) -> None:  # noqa: B027  a task may have nothing to look at
         """Looks at all rows before a model is loaded; keeps what serving needs, such as the labels.
@@ -109,6 +123,10 @@ class Task(ABC):
     def predict(self, folder: Path, home: Path, rows: Sequence[Row]) -> list[Prediction]:
         """What the served class says for each row; JSON-able. `folder` is a model folder or an adapter's."""
 
+    def predict_quickly(self, folder: Path, home: Path, rows: Sequence[Row]) -> list[Prediction]:
+        """`predict` on the way of a run, in a shorter form where there is one."""
+        return self.predict(folder, home, rows)
+
     @abstractmethod
     def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
         """What a baseline without a model says: the commonest label, the first sentences and so on."""
@@ -120,6 +138,14 @@ class Task(ABC):
     def row_scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float] | None:
         """The metric of each row where their mean is the metric of all; None where it is not (BLEU, macro-F1)."""
         return None
+
+    def tally(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> Tally | None:
+        """The metric as a function of counts summed over rows, where it is one that `row_scores` cannot be (BLEU)."""
+        return None
+
+    def signature(self) -> str:
+        """How exactly the metric is computed, where there are several ways."""
+        return ""
 
     def single_labels(self, rows: Sequence[Row]) -> list[str]:
         """The one right label of each row, as the served class names it; empty where a task has none."""

@@ -1,0 +1,154 @@
+"""Translation between one pair of languages or several, by one encoder-decoder.
+
+Rows hold a column a language (`{"en": ..., "de": ...}`, with `pairs`), or `text`, `reference` or `references`, `from`
+and `to`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.data import Column, Layout, Part, Splits
+from training.tasks.base import Prediction, Row
+from training.tasks.seq2seq import Seq2Seq, WritingOptions
+
+if TYPE_CHECKING:
+    from models.tasks.translation_families import Family
+    from training.evaluation import Tally
+
+
+@dataclass(frozen=True)
+class Options(WritingOptions):
+    """Keys of `[task]`, beside those of all encoder-decoders.
+
+    `pairs` such as ["en-de", "de-en"] make a row with a column a language into one example a pair; `prefixes` such as
+    {"en-de" = "translate English to German: "} tell a base its languages, where it does not know them by itself.
+    """
+
+    pairs: tuple[str, ...] = ()
+    prefixes: dict[str, str] | None = None
+
+
+class Translation(Seq2Seq):
+    """Learns translations; served by `models.tasks.translator`."""
+
+    kind = "translation"
+    role = "translate"
+    metric = "bleu"
+    simple_rule = "the text left as it is"
+    Options = Options
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return (Column("text"), Column("references", "texts", answer=True), Column("from"), Column("to"))
+
+    @property
+    def layout(self) -> Layout:
+        return lambda values: _laid_out(values, self.options.pairs)
+
+    def prepare(self, splits: Splits) -> None:
+        found = dict.fromkeys(zip(splits.train.column("from"), splits.train.column("to"), strict=True))
+        self.pairs = tuple(sorted(found))
+
+    def specific(self) -> dict[str, Any]:
+        prefixes = self.options.prefixes
+        if prefixes is None:
+            if self.recipe.base is not None:
+                return {}
+            several = len({target for _, target in self.pairs}) > 1
+            prefixes = {f"{source}-{to}": f"{_token(to)} " if several else "" for source, to in self.pairs}
+        return {f"translation_{pair.replace('-', '_to_')}": {"prefix": prefix} for pair, prefix in prefixes.items()}
+
+    def special_tokens(self) -> Sequence[str]:
+        targets = sorted({target for _, target in self.pairs})
+        return [_token(target) for target in targets] if len(targets) > 1 else []
+
+    @cached_property
+    def _family(self) -> Family:
+        from models.tasks.translation_families import family_of
+
+        own = {"task_specific_params": self.specific()} if self.specific() else {}
+        return family_of(self.base_config | own, self.tokenizer)
+
+    def source_text(self, row: Row) -> str:
+        self._family.set_source(row["from"])
+        return self._family.prompt(row["text"], row["from"], row["to"])
+
+    def target_settings(self, row: Row) -> None:
+        self._family.set_target(row["to"])
+
+    def predict(self, folder: Path, home: Path, rows: Sequence[Row]) -> list[Prediction]:
+        return self._predict(folder, home, rows, None)
+
+    def predict_quickly(self, folder: Path, home: Path, rows: Sequence[Row]) -> list[Prediction]:
+        return self._predict(folder, home, rows, 1)
+
+    def _predict(self, folder: Path, home: Path, rows: Sequence[Row], beams: int | None) -> list[Prediction]:
+        from models.tasks.translator import Translator
+
+        served = Translator(str(folder), home=home, beams=beams)
+        found: dict[int, Prediction] = {}
+        for pair in dict.fromkeys((row["from"], row["to"]) for row in rows):
+            own = [index for index, row in enumerate(rows) if (row["from"], row["to"]) == pair]
+            said = served.many([rows[index]["text"] for index in own], source=pair[0], to=pair[1])
+            found |= {index: {"translation": one.translation} for index, one in zip(own, said, strict=True)}
+        return [found[index] for index in range(len(rows))]
+
+    def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
+        return [{"translation": row["text"]} for row in rows]
+
+    def scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, float]:
+        from models.task_metrics import translation_scores
+
+        said, wanted = _said(predictions), [row["references"] for row in rows]
+        exact, lowercased = (translation_scores(said, wanted, lowercase=lower) for lower in (False, True))
+        values = {"bleu": exact["bleu"], "chrf": exact["chrf"], "bleu_lowercased": lowercased["bleu"]}
+        return {name: float(value) for name, value in values.items()}
+
+    def signature(self) -> str:
+        from models.task_metrics import translation_scores
+
+        return str(translation_scores(["a"], [["a"]])["signature"])
+
+    def tally(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> Tally:
+        from models.task_metrics import bleu_counts, bleu_of
+        from training.evaluation import Tally
+
+        return Tally(bleu_counts(_said(predictions), [row["references"] for row in rows]), bleu_of)
+
+
+def _said(predictions: Sequence[Prediction]) -> list[str]:
+    return [str(prediction["translation"]) for prediction in predictions]
+
+
+def _token(language: str) -> str:
+    return f"<2{language}>"
+
+
+def _laid_out(values: dict[str, Any], pairs: Sequence[str]) -> Iterable[dict[str, Any]]:
+    """Rows with the task's columns; see the module's docstring for the two forms of `values`."""
+    if "text" in values:
+        references = values.get("references", values.get("reference"))
+        return [{**values, "references": _listed(references)} if references is not None else values]
+    rows = []
+    for pair in pairs:
+        source, _, target = pair.partition("-")
+        if missing := [language for language in (source, target) if language not in values]:
+            have = ", ".join(map(repr, values))
+            raise ValueError(f"there is no column {missing[0]!r} for the pair {pair}; the columns are {have}.")
+        first = (_listed(values[source]) or [""])[0]  # of several texts in the source's language the first
+        rows.append({"text": first, "references": _listed(values[target]), "from": source, "to": target})
+    if not pairs:
+        raise ValueError("there is no column 'text'; where a column holds a language, set task.pairs = [\"en-de\"].")
+    return rows
+
+
+def _listed(value: Any) -> list[str]:
+    """The texts of a value that is one or many, empty ones left out."""
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    return [text for text in texts if isinstance(text, str) and text.strip()]
