@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from retrieval.library import Library
     from retrieval.records import DocumentRecord, IngestFailure, IngestProgress, IngestReport, TextDocument
     from retrieval.retriever import LibraryRetriever
+    from retrieval.vector_store import LibraryVectorStore
 
 __all__ = [
     "DocumentRecord",
@@ -22,6 +23,7 @@ __all__ = [
     "IngestReport",
     "Library",
     "LibraryRetriever",
+    "LibraryVectorStore",
     "RetrievalError",
     "TextDocument",
     "evaluate_retrieval",
@@ -30,6 +32,7 @@ __all__ = [
 _HOMES = {
     "Library": "retrieval.library",
     "LibraryRetriever": "retrieval.retriever",
+    "LibraryVectorStore": "retrieval.vector_store",
     "RetrievalError": "retrieval.errors",
     "evaluate_retrieval": "retrieval.evaluation",
 }

@@ -76,7 +76,7 @@ class DenseIndex:
     ) -> list[tuple[int, float]]:
         """(chunk id, cosine) of the nearest chunks of these collections, best first; only those allowed, if given."""
         found: list[tuple[int, float]] = []
-        only = None if allowed is None else faiss.SearchParameters(sel=_selector(allowed))
+        only = None if allowed is None else faiss.SearchParameters(sel=_selector(allowed))  # type: ignore[call-arg]
         with self._lock, _one_thread():
             for collection in collections:
                 index = self._indexes.get(collection)

@@ -96,6 +96,16 @@ class Embedder:
         row: NDArray[np.float32] = self._unit([self._guest.embed_query(text)], 1, library)[0]
         return row
 
+    def unit(self, vector: Sequence[float], library: str) -> NDArray[np.float32]:
+        """A vector of this model that was made elsewhere, as unit vector (dimension,)."""
+        row: NDArray[np.float32] = self._unit([vector], 1, library)[0]
+        return row
+
+    @property
+    def guest(self) -> Embeddings:
+        """The embedding model itself."""
+        return self._guest
+
     def _unit(self, rows: Sequence[Sequence[float]], count: int, library: str) -> NDArray[np.float32]:
         try:
             vectors = np.asarray(rows, np.float32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -29,8 +29,11 @@ from retrieval.records import (
     searched_collections,
 )
 from retrieval.retriever import LibraryRetriever, Reranker, SearchEngine
-from retrieval.store import Store
+from retrieval.store import Passage, Store
 from retrieval.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from retrieval.vector_store import LibraryVectorStore
 
 OnProgress = Callable[[IngestProgress], None]
 
@@ -241,6 +244,36 @@ class Library(Upkeep):
     ) -> list[dict[str, Any]]:
         """Where each passage stood at every stage: ranks and scores, with the passage's place and text."""
         return self._engine.explain(query, top_k, mode, collections, where)
+
+    def nearest(
+        self,
+        wanted: str | Sequence[float],
+        top_k: int,
+        collections: Sequence[str],
+        where: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Passage, float]]:
+        """(passage, cosine) of the passages nearest to a query, or to a vector of the embedding model, nearest first.
+
+        Raises:
+            IndexModelMismatch: the passages were embedded by another model.
+            BadEmbedding: the vector has another length, or is not finite.
+        """
+        return self._engine.nearest(wanted, top_k, collections, where)
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """The embedding model that the library was opened with."""
+        return self._embedder.guest
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query over the library's own tables, read-only; none while there is no library yet."""
+        return self._store.rows(query, values)
+
+    def as_vector_store(self, collection: str = DEFAULT_COLLECTION) -> LibraryVectorStore:
+        """A LangChain VectorStore over one collection of this library."""
+        from retrieval.vector_store import LibraryVectorStore
+
+        return LibraryVectorStore(self, collection)
 
     def as_retriever(self, **search: Any) -> LibraryRetriever:
         """A LangChain retriever over this library; takes `search`'s top_k, mode, collections and where."""

@@ -95,6 +95,27 @@ class SearchEngine:
             rows.append({**place, **{key: value for key, value in vars(hit).items() if key != "passage"}})
         return rows
 
+    def nearest(
+        self, wanted: str | Sequence[float], top_k: int, collections: Sequence[str], where: Where | None
+    ) -> list[tuple[Passage, float]]:
+        """(passage, cosine) of the passages nearest to a query or to a vector; see `Library.nearest`."""
+        scope = searched_collections(collections, self._store.collections())
+        if top_k < 1 or not scope or not self._store.check_embedder(self._embedder.identity):
+            return []
+        where_from = str(self._store.folder)
+        vector = (
+            self._embedder.embed_query(wanted, where_from)
+            if isinstance(wanted, str)
+            else self._embedder.unit(wanted, where_from)
+        )
+        dense = self._dense_index()
+        dense.refresh()
+        allowed = None if where is None else allowed_chunks(self._store, where, scope)
+        ranked = dense.search(vector, 2 * top_k, scope, allowed)
+        found = [(passage, float(passage.vector @ vector)) for passage, _ in self._checked(ranked, scope, top_k)]
+        self._store.check_embedder(self._embedder.identity)
+        return found
+
     def _hits(
         self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None
     ) -> list[Hit]:
