@@ -10,6 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from models import registry_commands
+from models.inspection import commands as inspection_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     pull.add_argument("name", nargs="?", help="org/name[@revision]; with --profile all models of one")
     pull.set_defaults(handler=_pull, render=_render_pull, parser=pull)
     registry_commands.add_verbs(actions, common)
+    inspection_commands.add_verbs(actions, common)
 
 
 def _list(args: argparse.Namespace, house: Any) -> dict[str, Any]:

@@ -15,7 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.catalog import EMBEDDED, Entry, WheelSource
-from models.errors import HashMismatch, HomeNotWritable, ModelError, ModelNotLocal, PreparationBusy, WeightsMissing
+from models.errors import (
+    HashMismatch,
+    HomeNotWritable,
+    ModelError,
+    ModelNotFound,
+    ModelNotLocal,
+    PreparationBusy,
+    WeightsMissing,
+)
 from models.home import models_folder
 from models.manifest import intact, read_manifest, sha256_of, sync, write_manifest
 
@@ -33,8 +41,11 @@ def folder_of(entry: Entry, home: Path, on_progress: Progress | None = None) -> 
         WeightsMissing, HashMismatch, HomeNotWritable, PreparationBusy: an embedded model could not be prepared.
         BrokenModel, UnsupportedModel, DoesNotFit: a GGUF file could not be converted.
         ModelNotLocal: a hub model that is not on this machine.
+        ModelNotFound: a model on another machine.
     """
-    assert entry.kind != "remote", f"{entry.label} has no folder"
+    if entry.kind == "remote":
+        hint = f"The model {entry.label} answers on another machine and has no files here: name one on this machine."
+        raise ModelNotFound(entry.label, hint=hint)
     if entry.kind == "embedded":
         return prepare(entry, home, on_progress)
     if entry.kind == "gguf":
