@@ -180,6 +180,18 @@ class RunBusy(TrainingError):
         super().__init__(f"The run {run.name} is being trained by process {holder}; wait for it or stop it first.")
 
 
+class RunExists(TrainingError):
+    """The folder for a new run holds one already."""
+
+    code = "run_exists"
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        super().__init__(
+            f"The folder {run} holds a run already: go on with it by `hearth train resume {run.name}`, or name another."
+        )
+
+
 class RunNotFound(TrainingError):
     """No such run folder, or nothing in it to go on from."""
 

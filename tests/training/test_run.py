@@ -16,7 +16,17 @@ from safetensors.torch import load_file, save_file
 
 from training import checkpoint as checkpoints
 from training import run as running
-from training.errors import Changed, Interrupted, NoCheckpoint, NonFinite, OutOfMemory, RunBusy, RunNotFound, TooLong
+from training.errors import (
+    Changed,
+    Interrupted,
+    NoCheckpoint,
+    NonFinite,
+    OutOfMemory,
+    RunBusy,
+    RunExists,
+    RunNotFound,
+    TooLong,
+)
 from training.recipe import Recipe
 from training.run import recipe_of, resume, run
 from training.steps import Steps
@@ -208,7 +218,7 @@ def test_t11_one_folder_has_one_run(opinion_recipe: Make, tmp_path: Path) -> Non
     with running._locked(folder), pytest.raises(RunBusy):
         run(opinion_recipe(), home=tmp_path, folder=folder)
     run(opinion_recipe(), home=tmp_path, folder=folder)
-    with pytest.raises(RunBusy, match="resume"):
+    with pytest.raises(RunExists, match="resume"):
         run(opinion_recipe(), home=tmp_path, folder=folder)
 
 
