@@ -190,12 +190,13 @@ _TOP: dict[str, type] = {
 _PLAIN = {"name", "base", "seed", "task"}
 
 
-def load_recipe(name: str | Path, changes: typing.Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(name: str | Path, changes: typing.Mapping[str, Any] | None = None, *, small: bool = False) -> Recipe:
     """Reads a recipe file, or a shipped recipe by its name.
 
     Args:
         name: A path ending in .toml, or a name of `training/recipes`.
         changes: Dotted keys with values that replace the file's, such as `{"training.epochs": 1}`.
+        small: Take the file's `[small]` table, dotted keys of the same kind, for a run of seconds; `changes` win.
 
     Raises:
         RecipeNotFound: no such file or name.
@@ -206,9 +207,27 @@ def load_recipe(name: str | Path, changes: typing.Mapping[str, Any] | None = Non
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), "its text", str(error), "TOML in UTF-8") from error
-    for key, value in (changes or {}).items():
+    tried = _small_changes(table.pop("small", None), path.name, wanted=small)
+    for key, value in {**tried, **(changes or {})}.items():
         _put(table, key.split("."), value)
     return recipe_from(table, path)
+
+
+def _small_changes(table: Any, where: str, *, wanted: bool) -> dict[str, Any]:
+    """What `[small]` changes, as dotted keys; nothing where the small form is not wanted."""
+    if wanted and table is None:
+        raise MissingKey(where, "small", "a table of changes for a run of seconds, such as training.steps = 4")
+    if table is not None and not isinstance(table, dict):
+        raise RecipeError(where, "small", repr(table), "a table of dotted keys with values")
+    return _dotted(table) if wanted else {}
+
+
+def _dotted(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables as one with dotted keys, which is how TOML reads `training.steps = 4`."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _dotted(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return found
 
 
 def recipe_path(name: str | Path) -> Path:

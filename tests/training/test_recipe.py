@@ -86,6 +86,24 @@ def test_changes_win_over_the_file(tmp_path: Path) -> None:
     assert recipe.options == {"pair": True}
 
 
+def test_the_small_form_changes_only_what_its_table_names(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    text = 'task = {kind = "sequence-classification"}\n[data]\ntrain = "a.csv"\n[small]\ntraining.steps = 4\n'
+    path.write_text(text + 'data.split = {validation = 0.2}\n"training.batch_rows" = 2\n')
+    whole, small = load_recipe(path), load_recipe(path, small=True)
+    assert (whole.training.steps, small.training.steps) == (None, 4)
+    assert (whole.training.batch_rows, small.training.batch_rows) == (32, 2)
+    assert (small.data.split.validation, small.data.split.test) == (0.2, whole.data.split.test)
+    assert load_recipe(path, {"training.steps": 5}, small=True).training.steps == 5
+
+
+def test_a_recipe_without_a_small_form_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('task = {kind = "sequence-classification"}\n[data]\ntrain = "a.csv"\n')
+    with pytest.raises(MissingKey, match=r"no small .*training\.steps"):
+        load_recipe(path, small=True)
+
+
 def test_what_is_no_toml_and_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("name = \n")
     with pytest.raises(RecipeError, match="expected TOML"):
