@@ -15,6 +15,8 @@ from models.errors import PromptTooLong, TemplateFailed, UnsupportedContent
 
 # --- jobs: one function each, giving the messages of one request -----------------------------------------------------
 
+NOT_IN_PASSAGES = "Not in your documents."
+
 
 def answer_messages(question: str, passages: Sequence[str]) -> list[BaseMessage]:
     """A question to be answered from numbered passages, best first; passages are data and stand in the user's turn.
@@ -22,8 +24,7 @@ def answer_messages(question: str, passages: Sequence[str]) -> list[BaseMessage]
     Of five wordings tried on the untuned embedded model this one held the answer most often (training/LOG.md).
     """
     system = (
-        "Answer the question from the passages in one short sentence. "
-        "If they do not answer it, say: Not in your documents."
+        f"Answer the question from the passages in one short sentence. If they do not answer it, say: {NOT_IN_PASSAGES}"
     )
     numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(passages, start=1))
     return [SystemMessage(system), HumanMessage(f"{numbered}\n\nQuestion: {question}")]
@@ -76,6 +77,34 @@ def render(
         UnsupportedContent: a message holds something other than text.
         TemplateFailed: the model has no chat template, or it refused these messages.
     """
+    return _rendered(tokenizer, messages, model, tools, open_turn=True)
+
+
+def render_answer(
+    tokenizer: Any, messages: Sequence[BaseMessage], *, model: str, tools: Sequence[dict[str, Any]] | None = None
+) -> tuple[list[int], list[int]]:
+    """What the model is shown before the last message, and what it should write for it: its tokens and their end.
+
+    The first part is what `render` gives without the last message, which is the assistant's.
+
+    Raises:
+        UnsupportedContent, TemplateFailed: as for `render`.
+    """
+    shown = _rendered(tokenizer, messages[:-1], model, tools, open_turn=True)
+    whole = _rendered(tokenizer, messages, model, tools, open_turn=False)
+    if whole[: len(shown)] == shown:
+        written = whole[len(shown) :]
+    else:  # a template that words a turn otherwise once it is over, or a tokenizer that joins it with what stood before
+        written = tokenizer.encode(text_of(messages[-1]), add_special_tokens=False, split_special_tokens=True)
+    end = tokenizer.eos_token_id
+    if end in written:  # templates add a line break after it, which no model has to write
+        return shown, written[: written.index(end) + 1]
+    return shown, [*written, end]
+
+
+def _rendered(
+    tokenizer: Any, messages: Sequence[BaseMessage], model: str, tools: Sequence[dict[str, Any]] | None, open_turn: bool
+) -> list[int]:
     if not getattr(tokenizer, "chat_template", None):
         raise TemplateFailed(model, "the model has none")
     conversation = [_as_dict(message) for message in messages]
@@ -84,7 +113,7 @@ def render(
             ids = tokenizer.apply_chat_template(
                 conversation,
                 tools=list(tools) if tools else None,
-                add_generation_prompt=True,
+                add_generation_prompt=open_turn,
                 return_dict=False,
                 sanitize_control_tokens=True,
                 enable_thinking=False,  # for templates that would have the model think aloud first, such as Qwen3's

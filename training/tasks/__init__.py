@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # kind -> module and class
 KINDS: dict[str, tuple[str, str]] = {
     "sequence-classification": ("sequence_classification", "SequenceClassification"),
+    "chat": ("chat", "Chat"),
     "translation": ("translation", "Translation"),
 }
 

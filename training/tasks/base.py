@@ -7,7 +7,7 @@ serve it, so the two cannot drift apart.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -96,9 +96,17 @@ class Task(ABC):
     def feature(self, row: Row) -> dict[str, Any]:
         """One row as numbers, `input_ids` among them; not padded."""
 
+    def features(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+        """All rows as numbers, in order; a task may join rows or cut them into blocks here."""
+        return map(self.feature, rows)
+
     def is_cut(self, feature: Mapping[str, Any]) -> bool:
         """Whether the row was longer than the window and lost something."""
         return bool(feature.get("cut"))
+
+    def is_empty(self, feature: Mapping[str, Any]) -> bool:
+        """Whether the window left nothing to learn; such rows are left out."""
+        return bool(feature.get("empty"))
 
     def length(self, feature: Mapping[str, Any]) -> int:
         """Tokens that the row costs, for batches of like length."""
