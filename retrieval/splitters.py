@@ -65,10 +65,10 @@ class Numbers:
             return cls(word, [], [], [match.start() for match in re.finditer("\n", text)])
         return None
 
-    def between(self, start: int, end: int) -> str:
-        """ "row 7" or "rows 7-12": what a piece of the text holds; "" for none."""
+    def between(self, first: int, start: int, end: int) -> str:
+        """ "row 7" or "rows 7-12": what a piece of the part that begins at `first` holds; "" for none."""
         if self.offsets:
-            at = max(0, bisect_right(self.offsets, start) - 1)
+            at = max(bisect_left(self.offsets, first), bisect_right(self.offsets, start) - 1)
             last = bisect_left(self.offsets, end) - 1
             if last < at:
                 return ""
@@ -89,11 +89,11 @@ class _Places:
         self._offsets = [offset for offset, _, _ in headings]
         self._numbers = numbers
 
-    def of(self, start: int, end: int) -> str | None:
-        """The position of the characters from `start` to before `end`; None where there is nothing to say."""
+    def of(self, first: int, start: int, end: int) -> str | None:
+        """The position of the characters from `start` to before `end`, in the part that begins at `first`, if any."""
         at = max(0, bisect_right(self._offsets, start) - 1)  # before the first heading, the first one within
         title = self._titles[at] if at < len(self._offsets) and self._offsets[at] < end else ""
-        rows = self._numbers.between(start, end) if self._numbers else ""
+        rows = self._numbers.between(first, start, end) if self._numbers else ""
         return ", ".join(filter(None, (title, rows))) or None
 
 
@@ -135,7 +135,7 @@ class Splitter:
             for start, end, whole in cutter.cut(first, last):
                 page = number if page_starts else None
                 pieces = [(start, end)] if whole else self._recut(text, start, end)
-                chunks += [Chunk(a, b, text[a:b], page, places.of(a, b)) for a, b in pieces]
+                chunks += [Chunk(a, b, text[a:b], page, places.of(first, a, b)) for a, b in pieces]
         return chunks
 
     def split_extracted(self, extracted: Extracted) -> list[Chunk]:

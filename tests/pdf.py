@@ -20,6 +20,12 @@ def write_pdf(path: Path, pages: Sequence[str]) -> Path:
         resources = "/Resources << /Font << /F1 3 0 R >> >>"
         page = f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] {resources} /Contents {5 + 2 * index} 0 R >>"
         objects += [page.encode(), b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content)]
+    path.write_bytes(write_objects(objects))
+    return path
+
+
+def write_objects(objects: Sequence[bytes]) -> bytes:
+    """A PDF 1.4 of these objects, numbered from 1; the first is the catalog."""
     body, offsets = b"%PDF-1.4\n", []
     for number, value in enumerate(objects, start=1):
         offsets.append(len(body))
@@ -27,8 +33,7 @@ def write_pdf(path: Path, pages: Sequence[str]) -> Path:
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, len(body))
-    path.write_bytes(body + head + table + trailer)
-    return path
+    return body + head + table + trailer
 
 
 def _content(text: str) -> bytes:

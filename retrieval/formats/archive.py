@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from lxml import etree  # type: ignore[import-untyped]
 
 from retrieval.formats import Refused
-from retrieval.formats.xmltree import local, parse_xml
+from retrieval.formats.xmltree import attribute, inside, local, parse_xml
 
 MAX_ENTRIES = 10_000
 MAX_EXPANDED_BYTES = 200 << 20
@@ -92,6 +92,34 @@ class Archive:
     def related(self, part: str, kind: str) -> list[str]:
         """The members that a part points at with relations of one type, in their order."""
         return [member for found, member in self.relations(part).values() if found == kind and self.has(member)]
+
+
+class FlatPackage(Archive):
+    """The members of an Office document that was saved as one XML file.
+
+    Args:
+        root: its "package" element.
+    """
+
+    def __init__(self, root: etree._Element) -> None:
+        self._parts: dict[str, bytes] = {}
+        for part in root:
+            held = inside(part, "xmlData")
+            if held is not None and len(held):
+                self._parts[_key(attribute(part, "name") or "")] = etree.tostring(held[0], encoding="utf-8")
+
+    @property
+    def names(self) -> list[str]:
+        """The parts' names."""
+        return list(self._parts)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a part."""
+        return _key(name) in self._parts
+
+    def read(self, name: str) -> bytes | None:
+        """A part's XML."""
+        return self._parts.get(_key(name))
 
 
 def resolved(part: str, target: str) -> str:

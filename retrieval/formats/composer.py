@@ -5,6 +5,7 @@ Every piece is cleaned before it is counted, so that the offsets are those of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from retrieval.formats import Extracted
@@ -12,6 +13,9 @@ from retrieval.formats.text import clean
 
 MAX_CHARACTERS = 60_000_000
 _MAX_TITLE = 200
+_UNNAMED_SHEET = re.compile(
+    r"(?:sheet|tabelle|feuil|feuille|hoja|foglio|planilha|blad|ark|лист|シート|工作表) ?\d*", re.IGNORECASE
+)
 
 
 class Composer:
@@ -38,6 +42,12 @@ class Composer:
         """Begin a slide, sheet or message: what follows never shares a passage with what came before."""
         self._in_lines = False
         self._part_title = f"\n{title}"
+
+    def sheet(self, name: str, hidden: bool = False) -> None:
+        """Begin a sheet; a name that a person gave stands in the text too, so that it can be found."""
+        self.part(f"{name} (hidden)" if hidden else name)
+        if not _UNNAMED_SHEET.fullmatch(name.strip()):
+            self.block(name)
 
     def heading(self, text: str, level: int) -> None:
         """A heading of level 1 and on, as a block of its own."""

@@ -42,7 +42,11 @@ def extract_docx(data: bytes) -> Extracted:
     Raises:
         Refused: corrupt, encrypted, unsafe_xml or expands_too_much.
     """
-    archive = Archive(data)
+    return read_docx(Archive(data))
+
+
+def read_docx(archive: Archive) -> Extracted:
+    """A Word document from its parts."""
     part = main_part(archive, "word/document.xml")
     composer = Composer()
     composer.facts = properties(archive)
@@ -52,6 +56,7 @@ def extract_docx(data: bytes) -> Extracted:
         _write(composer, body, around)
     margins = [member for kind in ("header", "footer") for member in archive.related(part, kind)]
     texts = [text for member in margins for text in _texts(archive.xml(member), _Around(archive, member))]
+    texts = [text for text in texts if text.strip(" \t\n.-/|0123456789")]  # page numbers say nothing here
     if texts:
         composer.part("Headers and footers")
         for text in dict.fromkeys(texts):

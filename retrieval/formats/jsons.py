@@ -26,7 +26,10 @@ def extract_json(data: bytes) -> Extracted:
         Refused: corrupt.
     """
     composer, text = _begun(data)
-    value = _parsed(text)
+    try:
+        value = _parsed(text)
+    except Refused:
+        return extract_jsonl(data)  # many programs write one value a line under this name
     records = value if isinstance(value, list) and not isinstance(value, _Pairs) else None
     if records is not None:
         for number, record in enumerate(records, start=1):
@@ -48,6 +51,8 @@ def extract_jsonl(data: bytes) -> Extracted:
     composer, text = _begun(data)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     broken = 0
+    if len(lines) < 2:
+        raise Refused("corrupt", "is no sound JSON, or is nested without end.")
     for number, line in lines:
         try:
             _write(composer, _parsed(line), number)

@@ -55,7 +55,10 @@ def is_mailbox(data: bytes) -> bool:
 
 
 def _parsed(data: bytes) -> Message[Any, Any]:
-    return email.message_from_bytes(data, policy=email.policy.default)
+    try:
+        return email.message_from_bytes(data, policy=email.policy.default)
+    except RecursionError as error:
+        raise Refused("too_complex", "holds messages inside messages without end.") from error
 
 
 class MailWriter:
@@ -149,7 +152,7 @@ def _sorted(message: Message[Any, Any]) -> tuple[list[Message[Any, Any]], ...]:
         kind = part.get_content_type()
         if part.get_content_disposition() == "attachment" or (_filename(part) and not kind.startswith("text/")):
             others.append(part)
-        elif kind == "text/plain":
+        elif kind == "text/plain" or (kind.startswith("multipart/") and isinstance(part.get_payload(), str)):
             plain.append(part)
         elif kind == "text/html":
             pages.append(part)

@@ -23,11 +23,12 @@ def extract_notebook(data: bytes) -> Extracted:
     try:
         notebook = json.loads(decoded.text)
         cells = notebook["cells"] if "cells" in notebook else [c for s in notebook["worksheets"] for c in s["cells"]]
+        count = len(cells)
         language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise Refused("corrupt", "is no sound notebook: its cells cannot be read.") from error
     composer = Composer()
-    composer.facts = {"encoding": decoded.encoding, "cells": str(len(cells)), "language": str(language)}
+    composer.facts = {"encoding": decoded.encoding, "cells": str(count), "language": str(language)}
     for number, cell in enumerate(cells, start=1):
         if isinstance(cell, dict):
             _cell(composer, cell, number)

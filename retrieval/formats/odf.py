@@ -111,7 +111,8 @@ class _Writer:
     def _table(self, element: etree._Element, sheet: bool) -> None:
         name = attribute(element, "name") or "Sheet"
         if sheet:
-            self.composer.part(name)
+            self.composer.sheet(name)
+            self.composer.facts["sheets"] = str(int(self.composer.facts.get("sheets", "0")) + 1)
         rows = capped(_rows(element), self.composer, name)
         marked = inside(element, "table-header-rows") is not None
         self.composer.lines(labelled(rows, True if marked else None), numbered=sheet)

@@ -6,6 +6,7 @@ from lxml import etree  # type: ignore[import-untyped]
 
 from retrieval.formats import Refused
 from retrieval.formats.archive import Archive
+from retrieval.formats.numbers import number_text
 from retrieval.formats.xmltree import all_inside, attribute, inside, local
 
 _PROPERTIES = {
@@ -83,4 +84,4 @@ def _chart(tree: etree._Element | None) -> list[str]:
 
 
 def _cached(element: etree._Element | None) -> list[str]:
-    return [value.text for value in all_inside(element, "v") if value.text]
+    return [number_text(value.text) for value in all_inside(element, "v") if value.text]

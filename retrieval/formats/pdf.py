@@ -18,6 +18,7 @@ MAX_PAGES = 20_000
 _CATALOG = re.compile(rb"(\d+)\s+(\d+)\s+obj\s*<<[^>]{0,500}?/Type\s*/Catalog\b")
 _PAGE_GAP = "\n\n"
 _NAMED = 12
+_GIVEN_UP = 50
 _FACTS = ("Title", "Author", "Subject", "Keywords", "CreationDate")
 
 
@@ -52,12 +53,22 @@ class _Pages:
         self.broken: list[int] = []
         self.scanned: list[int] = []
         self.hidden: list[int] = []
+        self.lost_after: int | None = None
         for number in range(1, min(len(document), MAX_PAGES) + 1):
             try:
                 self.texts.append(self._page(document, number))
             except pypdfium2.PdfiumError:
                 self.texts.append("")
                 self.broken.append(number)
+                if self.broken[-_GIVEN_UP:] == list(range(number - _GIVEN_UP + 1, number + 1)):
+                    self._give_up(number - _GIVEN_UP)
+                    return
+
+    def _give_up(self, last: int) -> None:
+        """So many pages in a row cannot be read: a damaged or lying count."""
+        self.lost_after = last
+        del self.texts[last:]
+        self.broken = [number for number in self.broken if number <= last]
 
     def _page(self, document: pypdfium2.PdfDocument, number: int) -> str:
         page = document[number - 1]
@@ -110,7 +121,10 @@ def _warnings(data: bytes, count: int, pages: _Pages) -> list[tuple[str, str]]:
         warnings.append(("partial", f"is damaged: {_named(pages.broken)} could not be read, the others were."))
     if b"%%EOF" not in data[-2048:]:
         warnings.append(("partial", f"is cut off before its end: pages 1 to {count} were recovered, later ones not."))
-    if count > MAX_PAGES:
+    if pages.lost_after is not None:
+        found = f"claims to have {count} pages; none after page {pages.lost_after} could be read."
+        warnings.append(("partial", found))
+    elif count > MAX_PAGES:
         warnings.append(("partial", f"has {count} pages; only the first {MAX_PAGES} were read."))
     if pages.hidden:
         found = f"holds text that a reader does not see (white, tiny or off the page) on {_named(pages.hidden)}."

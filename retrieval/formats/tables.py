@@ -28,16 +28,18 @@ def labelled(rows: Iterable[Row], header: bool | None = None) -> Iterator[tuple[
     coming = ((number, [_SPACES.sub(" ", cell).strip(" ") for cell in cells]) for number, cells in rows)
     ahead: deque[tuple[int, list[str]]] = deque(itertools.islice(coming, _LOOK_AHEAD))
     names: list[str] = []
-    begins = True
+    begins, just_named = True, False
     while ahead:
         number, cells = ahead.popleft()
         ahead.extend(itertools.islice(coming, 1))
         if not any(cells):
-            begins, names = header is None, names if header is not None else []
+            if header is None and not just_named:  # an empty row may stand below the names, else it ends the table
+                begins, names = True, []
+            just_named = False
             continue
-        if begins and (header or (header is None and _names_columns(cells, [row for _, row in ahead]))):
-            names = cells
-            begins = False
+        just_named = begins and (header or (header is None and _names_columns(cells, [row for _, row in ahead])))
+        if just_named:
+            names, begins = cells, False
             yield number, joined(cells)
             continue
         begins = begins and header is None and sum(map(bool, cells)) < 2  # a title may stand above the names
@@ -58,7 +60,7 @@ def joined(cells: Sequence[str], names: Sequence[str] = ()) -> str:
 
 def _names_columns(row: list[str], below: list[list[str]]) -> bool:
     """Whether a row looks like the columns' names: short different words, as wide as the rows below it."""
-    block = list(itertools.takewhile(any, below))
+    block = list(itertools.takewhile(any, below if not below or any(below[0]) else below[1:]))
     filled = [cell for cell in row if cell]
     if len(filled) < 2 or not block or len(set(filled)) < len(filled):
         return False

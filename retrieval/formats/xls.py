@@ -32,7 +32,7 @@ def extract_xls(data: bytes) -> Extracted:
     try:
         book = xlrd.open_workbook(file_contents=data, formatting_info=True, logfile=io.StringIO())
         for sheet in book.sheets():
-            composer.part(f"{sheet.name} (hidden)" if sheet.visibility else sheet.name)
+            composer.sheet(sheet.name, bool(sheet.visibility))
             composer.lines(labelled(capped(_rows(book, sheet), composer, sheet.name)), numbered=True)
     except _BROKEN as error:
         if "encrypted" in str(error).lower():

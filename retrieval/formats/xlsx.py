@@ -48,7 +48,7 @@ def extract_xlsx(data: bytes) -> Extracted:
         if sheet_data is None:
             continue
         name = sheet.get("name", "Sheet")
-        composer.part(f"{name} (hidden)" if sheet.get("state", "visible") != "visible" else name)
+        composer.sheet(name, sheet.get("state", "visible") != "visible")
         rows = capped(cells.rows(sheet_data), composer, name)
         composer.lines(labelled(rows), numbered=True)
         for text in _comments(archive, member):

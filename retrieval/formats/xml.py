@@ -7,8 +7,12 @@ import re
 from lxml import etree  # type: ignore[import-untyped]
 
 from retrieval.formats import Extracted
+from retrieval.formats.archive import FlatPackage
 from retrieval.formats.composer import Composer
-from retrieval.formats.xmltree import all_inside, inside, local, parse_loosely
+from retrieval.formats.docx import read_docx
+from retrieval.formats.numbers import number_text
+from retrieval.formats.tables import labelled
+from retrieval.formats.xmltree import all_inside, attribute, inside, local, parse_loosely
 
 _SPACES = re.compile(r"\s+")
 _MOST_TITLE = 80
@@ -25,7 +29,9 @@ def extract_xml(data: bytes) -> Extracted:
     composer = Composer()
     composer.facts = {"encoding": str(root.getroottree().docinfo.encoding or "utf-8").lower(), "root": local(root)}
     if local(root) == "package" and inside(root, "part") is not None:
-        return _flat_word(root, composer)
+        extracted = read_docx(FlatPackage(root))
+        extracted.facts = {**composer.facts, **extracted.facts}
+        return extracted
     if local(root) == "Workbook":
         return _flat_excel(root, composer)
     _write(composer, root)
@@ -69,33 +75,23 @@ def _flush(composer: Composer, words: list[str], name: str = "") -> None:
         composer.line(f"{name}: {text}" if name and len(text) <= _MOST_TITLE else text)
 
 
-def _flat_word(root: etree._Element, composer: Composer) -> Extracted:
-    """A Word document in one XML file: the paragraphs of every part that holds words."""
-    for part in all_inside(root, "part"):
-        for paragraph in all_inside(part, "p"):
-            parents = (local(parent) for parent in paragraph.iterancestors())
-            if "Fallback" not in parents:
-                composer.block("".join(_run(item) for item in paragraph.iter("{*}t", "{*}tab", "{*}br")))
-    return composer.extracted()
-
-
-def _run(item: etree._Element) -> str:
-    return {"tab": "\t", "br": "\n"}.get(local(item), item.text or "")
-
-
 def _flat_excel(root: etree._Element, composer: Composer) -> Extracted:
     """A workbook in one XML file of 2003."""
-    from retrieval.formats.tables import labelled
-
     for sheet in all_inside(root, "Worksheet"):
         names = [value for key, value in sheet.attrib.items() if key.endswith("}Name")]
-        composer.part(str(names[0]) if names else "Sheet")
+        composer.sheet(str(names[0]) if names else "Sheet")
         rows = (
-            (
-                number,
-                ["".join(data.itertext()) for cell in all_inside(row, "Cell") for data in all_inside(cell, "Data")],
-            )
+            (number, [_cell(cell) for cell in all_inside(row, "Cell")])
             for number, row in enumerate(all_inside(sheet, "Row"), start=1)
         )
         composer.lines(labelled(rows), numbered=True)
     return composer.extracted("row")
+
+
+def _cell(cell: etree._Element) -> str:
+    data = inside(cell, "Data")
+    text = "".join(data.itertext()) if data is not None else ""
+    kind = attribute(data, "Type") if data is not None else None
+    if kind == "DateTime":
+        return text.removesuffix(".000").removesuffix("T00:00:00")
+    return number_text(text) if kind == "Number" else text
