@@ -29,13 +29,14 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from models.catalog import Entry, find
+from models.chat_adapters import ChatSource, adapted_choice, chat_source, load_adapted
+from models.engines.base import Engine
 from models.engines.choice import EngineChoice, EngineName, engine_choice
 from models.errors import BadOption, ModelNotFound
 from models.files import context_tokens, read_config
 from models.generation import Answer, Call, EitherEvent, in_thread
 from models.home import data_home
 from models.loading import LoadedChat, load_chat, load_tokenizer
-from models.prepare import folder_of
 from models.prompts import count_tokens, prompt_limit, render, render_within
 from models.remote import RemoteOptions, open_remote_chat
 from models.structured import Method, constraint_of, structured
@@ -101,7 +102,7 @@ class LocalChatModel(BaseChatModel):
 
     model_config = ConfigDict(populate_by_name=True)
     _entry: Entry = PrivateAttr()
-    _folder: Path | None = PrivateAttr(default=None)
+    _source: ChatSource | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Resolves the name, so that an unknown model fails here and not at the first question."""
@@ -121,34 +122,74 @@ class LocalChatModel(BaseChatModel):
         return {"model": self._entry.label, "temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
 
     @property
+    def source(self) -> ChatSource:
+        """Where the model's files are; an embedded model or GGUF file is prepared, an adapter checked with its base."""
+        if self._source is None:
+            self._source = chat_source(self._entry, self.home)
+        return self._source
+
+    @property
     def folder(self) -> Path:
-        """The folder with the model's files; an embedded model is prepared first."""
-        if self._folder is None:
-            self._folder = folder_of(self._entry, self.home)
-        return self._folder
+        """The folder with the model's files, an adapter's base where it is one."""
+        return self.source.folder
 
     @property
     def max_input_tokens(self) -> int:
         """Most prompt tokens of one call: the window less the room kept for the answer."""
-        window = self._entry.context_tokens or context_tokens(self.folder, read_config(self.folder))
-        return prompt_limit(window, self.max_new_tokens)
+        window = self._entry.context_tokens or self.source.entry.context_tokens
+        return prompt_limit(window or context_tokens(self.folder, read_config(self.folder)), self.max_new_tokens)
 
     def load(self) -> LoadedChat:
         """Loads the model now, once a process, and gives its parts."""
-        return load_chat(self.folder, name=self._entry.label, chat_template=self._entry.chat_template)
+        source = self.source
+        template = source.entry.chat_template
+        if source.adapter is not None:
+            return load_adapted(source.adapter, source.folder, name=source.entry.label, chat_template=template)
+        return load_chat(source.folder, name=self._entry.label, chat_template=template)
+
+    def convert(self) -> Path:
+        """Makes and checks the faster form of this model now, and gives its folder.
+
+        Raises:
+            EngineUnavailable, ConversionFailed, ParityFailed, DoesNotFit: torch serves it.
+        """
+        from models.engines.openvino_convert import convert
+
+        folder = convert(self.folder, self.home, name=self.source.entry.label)
+        if self.source.adapter is not None:
+            loaded = self.load()
+            adapted_choice(loaded, self.home, self._entry.label).check(loaded)
+        return folder
 
     def begin_conversion(self) -> None:
         """Makes the faster form of this model in the background, where one is possible and not there yet."""
-        if self.engine != "torch":
-            self._engines(self.load()).begin_conversion()
+        if self.engine == "torch":
+            return
+        loaded = self.load()
+        if loaded.adapter is None:
+            self._engines(loaded).begin_conversion()
+        else:
+            adapted_choice(loaded, self.home, self._entry.label).begin_conversion(self.load)
 
     def stop_conversion(self) -> None:
         """Ends what `begin_conversion` began, if it still runs."""
-        if self.engine != "torch":
-            self._engines(self.load()).stop_conversion()
+        if self.engine == "torch":
+            return
+        loaded = self.load()
+        if loaded.adapter is None:
+            self._engines(loaded).stop_conversion()
+        else:
+            adapted_choice(loaded, self.home, self._entry.label).stop_conversion()
 
     def _engines(self, loaded: LoadedChat) -> EngineChoice:
-        return engine_choice(loaded.engine, loaded.folder, self.home, self._entry.label, loaded.choice.device)
+        return engine_choice(loaded.folder, self.home, self.source.entry.label, loaded.choice.device)
+
+    def _engine(self, loaded: LoadedChat) -> Engine:
+        if self.engine == "torch":
+            return loaded.engine
+        if loaded.adapter is None:
+            return self._engines(loaded).engine(self.engine) or loaded.engine
+        return adapted_choice(loaded, self.home, self._entry.label).engine(self.engine) or loaded.engine
 
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text, without the chat form around it."""
@@ -219,7 +260,7 @@ class LocalChatModel(BaseChatModel):
         limit = prompt_limit(loaded.window, call.max_new_tokens)
         tools = call.offer.tools if call.offer.names else None
         prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
-        answer = Answer(loaded, self._engines(loaded).engine(self.engine), prompt, call)
+        answer = Answer(loaded, self._engine(loaded), prompt, call)
         parser = CallParser(call.offer.names)
         for text in answer:
             for message in parser.feed(text) if tools else [AIMessageChunk(content=text)]:
@@ -263,7 +304,7 @@ class LocalChatModel(BaseChatModel):
         return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
 
     def _tokenizer(self) -> Any:
-        return load_tokenizer(self.folder, chat_template=self._entry.chat_template)
+        return load_tokenizer(self.folder, chat_template=self.source.entry.chat_template)
 
     def _call(self, stop: list[str] | None, kwargs: dict[str, Any]) -> Call:
         for option in kwargs:
@@ -289,7 +330,7 @@ class LocalChatModel(BaseChatModel):
             user=str(kwargs.get("user") or ""),
             cancel=kwargs.get("cancel") or threading.Event(),
             offer=offer(kwargs.get("tools"), kwargs.get("tool_choice")),
-            tool_call_bias=self._entry.tool_call_bias,
+            tool_call_bias=self.source.entry.tool_call_bias,
             form=constraint_of(kwargs.get("response_format"), int(kwargs.get("max_new_tokens", self.max_new_tokens))),
         )
 

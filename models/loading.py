@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,12 +19,13 @@ from models.device import DeviceChoice, available_memory_bytes, choose_device
 from models.errors import BrokenModel, DoesNotFit, MissingPackage, UnsafeModel
 from models.files import Weights, cache_bytes_per_token, context_tokens, read_config, read_json, read_weights
 from models.manifest import read_manifest
+from models.memory import kept, make_room
 from models.templates import BY_NAME
 
 if TYPE_CHECKING:
     from langchain_huggingface import HuggingFaceEmbeddings
 
-    from models.engines.base import Engine
+    from models.engines.torch import TorchEngine
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "embed_in.weight")
@@ -37,16 +37,19 @@ _PLANNED_CONTEXT = 8192  # tokens of attention cache counted before loading; lon
 class LoadedChat:
     """A causal language model ready to generate, with its tokenizer.
 
-    `window` is its context in tokens, prompt and answer together; `stop_token_ids` end an answer.
+    `window` is its context in tokens, prompt and answer together; `stop_token_ids` end an answer. Where the engine
+    answers with an `adapter`, that is its folder, and `base` is held so that it stays as long.
     """
 
     model: Any
-    engine: Engine
+    engine: TorchEngine
     tokenizer: Any
     folder: Path
     window: int
     choice: DeviceChoice
     stop_token_ids: tuple[int, ...]
+    adapter: Path | None = None
+    base: LoadedChat | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def load_chat(folder: Path, *, name: str, chat_template: str | None = None) -> L
         ModelNotFound, UnsafeModel, BrokenModel: the files are missing, unsafe or do not belong together.
         DoesNotFit: more memory is needed than is free.
     """
-    loaded: LoadedChat = _kept(("chat", folder, chat_template), lambda: _load_chat(folder, name, chat_template))
+    loaded: LoadedChat = kept(("chat", folder, chat_template), lambda: _load_chat(folder, name, chat_template))
     return loaded
 
 
@@ -78,7 +81,7 @@ def load_task(folder: Path, *, name: str, auto_class: str, base: Path | None = N
     Raises:
         ModelNotFound, UnsafeModel, BrokenModel, DoesNotFit: as for `load_chat`.
     """
-    loaded: LoadedTask = _kept(("task", folder, auto_class), lambda: _load_task(folder, name, auto_class, base))
+    loaded: LoadedTask = kept(("task", folder, auto_class), lambda: _load_task(folder, name, auto_class, base))
     return loaded
 
 
@@ -103,7 +106,7 @@ def load_part(folder: Path, *, name: str, model_class: str, fast: bool) -> Any:
         _settle(name, weights, config if fast else {}, choice)
         return _load_model(folder, model_class, choice)
 
-    return _kept(("part", folder, model_class), load)
+    return kept(("part", folder, model_class), load)
 
 
 def empty_model(folder: Path, model_class: str) -> Any:
@@ -141,12 +144,12 @@ def load_processor(folder: Path, processor_class: str) -> Any:
                 str(folder), trust_remote_code=False, local_files_only=True
             )
 
-    return _kept(("processor", folder, processor_class), load)
+    return kept(("processor", folder, processor_class), load)
 
 
 def load_tokenizer(folder: Path, *, chat_template: str | None = None) -> Any:
     """The tokenizer alone, loaded once a process and shared with the model."""
-    return _kept(("tokenizer", folder, chat_template), lambda: _load_tokenizer(folder, chat_template))
+    return kept(("tokenizer", folder, chat_template), lambda: _load_tokenizer(folder, chat_template))
 
 
 def load_embeddings(folder: Path, *, name: str, batch_size: int, exact: bool = False) -> HuggingFaceEmbeddings:
@@ -155,16 +158,10 @@ def load_embeddings(folder: Path, *, name: str, batch_size: int, exact: bool = F
     Raises:
         ModelNotFound, UnsafeModel, BrokenModel, DoesNotFit: as for `load_chat`.
     """
-    loaded: HuggingFaceEmbeddings = _kept(
+    loaded: HuggingFaceEmbeddings = kept(
         ("embed", folder, batch_size, exact), lambda: _load_embeddings(folder, name, batch_size, exact)
     )
     return loaded
-
-
-def unload_all() -> None:
-    """Forgets every loaded model, so that memory is given back once nobody else holds them."""
-    with _guard:
-        _loaded.clear()
 
 
 def convert_gguf(
@@ -201,33 +198,17 @@ def convert_gguf(
 def preflight(name: str, weights: Weights, config: dict[str, Any], choice: DeviceChoice) -> int:
     """Bytes that loading will take: weights in the chosen format, attention cache and working memory.
 
+    Idle models are let go for it where that much is not free.
+
     Raises:
         DoesNotFit: more than is free now.
     """
     context = min(_PLANNED_CONTEXT, int(config.get("max_position_embeddings") or _PLANNED_CONTEXT))
     needed = weights.parameters * _BYTES[choice.dtype] + cache_bytes_per_token(config) * context + _WORKING_BYTES
-    available = available_memory_bytes() if choice.device != "cuda" else _free_gpu_bytes()
+    available = make_room(needed, _free_gpu_bytes if choice.device == "cuda" else available_memory_bytes)
     if needed > available:
         raise DoesNotFit(name, needed, available)
     return needed
-
-
-_loaded: dict[tuple[Any, ...], Any] = {}
-_locks: dict[tuple[Any, ...], threading.Lock] = {}
-_guard = threading.Lock()
-
-
-def _kept(key: tuple[Any, ...], load: Callable[[], Any]) -> Any:
-    with _guard:
-        lock = _locks.setdefault(key, threading.Lock())
-    with lock:  # a second user waits here while the first loads (M08)
-        with _guard:
-            if key in _loaded:
-                return _loaded[key]
-        value = load()
-        with _guard:
-            _loaded[key] = value
-        return value
 
 
 def _load_chat(folder: Path, name: str, chat_template: str | None) -> LoadedChat:
@@ -255,20 +236,33 @@ def _load_task(folder: Path, name: str, auto_class: str, base: Path | None) -> L
     return LoadedTask(_load_model(folder, auto_class, choice), tokenizer, folder, choice)
 
 
-def _load_model(folder: Path, auto_class: str, choice: DeviceChoice) -> Any:
+def model_from_files(folder: Path, auto_class: str, dtype: Any, **changes: Any) -> tuple[Any, list[str]]:
+    """The model of a folder as the named transformers class, and the names of weights that its files do not have.
+
+    `changes` go into its configuration, or are `config` itself.
+
+    Raises:
+        BrokenModel: transformers cannot make the model of these files.
+    """
     import transformers
 
     with quiet(), as_broken(folder):
         model, report = getattr(transformers, auto_class).from_pretrained(
             str(folder),
-            dtype=choice.torch_dtype,
+            dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **changes,
         )
+    return model, sorted(report["missing_keys"])
+
+
+def _load_model(folder: Path, auto_class: str, choice: DeviceChoice) -> Any:
+    model, absent = model_from_files(folder, auto_class, choice.torch_dtype)
     # transformers fills absent weights with random numbers and only warns; a pooler is read by no task without a head
-    missing = [key for key in report["missing_keys"] if auto_class != "AutoModel" or not key.startswith("pooler.")]
+    missing = [key for key in absent if auto_class != "AutoModel" or not key.startswith("pooler.")]
     _refuse_missing(folder, missing)
     _check_numbers(folder, model)
     return model.to(choice.device).eval()

@@ -5,17 +5,21 @@ A conversion that finishes while a process runs is taken up by that process at i
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from models.engines.base import Engine
 from models.errors import ModelError
+from models.memory import kept
 from models.scheduler import process_scheduler
 
 if TYPE_CHECKING:
+    from models.engines.openvino import OpenVinoEngine
     from models.engines.openvino_convert import Conversion
     from models.engines.openvino_forms import FormName
 
@@ -48,12 +52,37 @@ class ConvertedChoice(Generic[Opened]):
         self._look_after = 0.0
         self._conversion: Conversion | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Where the converted form is, or will be."""
+        from models.engines.openvino_convert import converted_folder
+
+        return converted_folder(self._folder, self._home, self._form)
+
+    @property
+    def may_convert(self) -> bool:
+        """Whether this machine has what it takes."""
+        return self._may_convert
+
+    def let_go(self) -> bool:
+        """Closes the converted form if nobody uses it, and says whether memory was given back."""
+        with self._lock:
+            opened, self._converted = self._converted, None
+            if opened is None:
+                return False
+            alive = weakref.ref(opened)
+            del opened
+            gc.collect()
+            self._converted = alive()
+            return self._converted is None
+
     def converted(self) -> Opened | None:
         """The converted form where it is ready now."""
         with self._lock:
             if self._converted is None and self._may_convert and time.monotonic() >= self._look_after:
                 self._converted = self._open()
-                self._look_after = time.monotonic() + _LOOK_AGAIN_SECONDS
+                if self._converted is None:
+                    self._look_after = time.monotonic() + _LOOK_AGAIN_SECONDS
             return self._converted
 
     def demanded(self) -> Opened:
@@ -104,35 +133,33 @@ class ConvertedChoice(Generic[Opened]):
             return None
 
 
-class EngineChoice(ConvertedChoice[Engine]):
-    """The engines of one loaded chat model."""
+class EngineChoice(ConvertedChoice["OpenVinoEngine"]):
+    """The engines of one loaded chat model beside torch, which is always there."""
 
-    def __init__(self, reference: Engine, folder: Path, home: Path, name: str, device: str) -> None:
+    def __init__(self, folder: Path, home: Path, name: str, device: str) -> None:
         """Nothing is opened yet.
 
         Args:
-            reference: the torch engine, which is always there.
             folder: the model's files.
             home: the data folder, where the conversion is looked for.
             name: what a person calls the model.
             device: where torch runs; OpenVINO is for CPUs.
         """
         super().__init__(folder, home, name, "chat", _open_engine)
-        self.reference = reference
         self._may_convert = self._may_convert and device == "cpu"
 
-    def engine(self, wanted: EngineName = "auto") -> Engine:
-        """The engine to answer with now.
+    def engine(self, wanted: EngineName = "auto") -> Engine | None:
+        """The converted engine to answer with now; None where torch does.
 
         Raises:
             EngineUnavailable: "openvino" was asked for by name and cannot serve here yet.
         """
         if wanted == "torch":
-            return self.reference
-        return self.demanded() if wanted == "openvino" else self.converted() or self.reference
+            return None
+        return self.demanded() if wanted == "openvino" else self.converted()
 
 
-def _open_engine(converted: Path) -> Engine:
+def _open_engine(converted: Path) -> OpenVinoEngine:
     from models.engines.openvino import OpenVinoEngine
 
     engine = OpenVinoEngine(converted)
@@ -140,26 +167,20 @@ def _open_engine(converted: Path) -> Engine:
     return engine
 
 
-_choices: dict[tuple[Path, Path], EngineChoice] = {}
-_encoders: dict[tuple[Path, Path, FormName], ConvertedChoice[Any]] = {}
-_guard = threading.Lock()
-
-
-def engine_choice(reference: Engine, folder: Path, home: Path, name: str, device: str) -> EngineChoice:
-    """The one choice of a model's folder in this process; arguments as for EngineChoice."""
-    with _guard:
-        found = _choices.get((folder, home))
-        if found is None or found.reference is not reference:  # the model was unloaded and loaded again
-            found = _choices[folder, home] = EngineChoice(reference, folder, home, name, device)
-        return found
+def engine_choice(folder: Path, home: Path, name: str, device: str) -> EngineChoice:
+    """The one choice of a chat model's folder in this process; arguments as for EngineChoice."""
+    found: EngineChoice = kept(("converted", folder, home, "chat"), lambda: EngineChoice(folder, home, name, device))
+    return found
 
 
 def encoder_choice(
     folder: Path, home: Path, name: str, form: FormName, open_converted: Callable[[Path], Opened]
 ) -> ConvertedChoice[Opened]:
     """The one choice of an encoder's folder in this process; arguments as for ConvertedChoice."""
-    with _guard:
-        return _encoders.setdefault((folder, home, form), ConvertedChoice(folder, home, name, form, open_converted))
+    found: ConvertedChoice[Opened] = kept(
+        ("converted", folder, home, form), lambda: ConvertedChoice(folder, home, name, form, open_converted)
+    )
+    return found
 
 
 def _installed() -> bool:

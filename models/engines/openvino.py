@@ -55,6 +55,7 @@ class OpenVinoEngine:
         """
         model = PagedModel(folder, cache_bytes=cache_bytes, threads=threads, precision=precision)
         self._batcher = Batcher(model, most_at_once=at_once)
+        self._close = weakref.finalize(self, self._batcher.close)  # its thread would keep the model for ever
         self.at_once = at_once
         self.window = self._batcher.window
 
@@ -83,11 +84,11 @@ class OpenVinoEngine:
         Raises:
             AdapterMismatch: the adapter does not belong to this model, or is of another kind.
         """
-        return AdaptedOpenVinoEngine(self._batcher, self._batcher.add_adapter(read_lora(adapter)), self.at_once)
+        return AdaptedOpenVinoEngine(self, self._batcher, self._batcher.add_adapter(read_lora(adapter)))
 
     def close(self) -> None:
         """Ends every answer and frees the model."""
-        self._batcher.close()
+        self._close()
 
 
 class AdaptedOpenVinoEngine:
@@ -95,11 +96,12 @@ class AdaptedOpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, batcher: Batcher, number: int, at_once: int) -> None:
+    def __init__(self, engine: OpenVinoEngine, batcher: Batcher, number: int) -> None:
+        self.base = engine  # which closes when nobody holds it
         self._batcher = batcher
         self._number = number
-        self.at_once = at_once
-        self.window = batcher.window
+        self.at_once = engine.at_once
+        self.window = engine.window
         weakref.finalize(self, batcher.drop_adapter, number)
 
     def stream(

@@ -8,13 +8,17 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from models.engines.base import GenerationOptions
+from models.engines.lora import Lora
+from models.engines.torch_lora import TorchLora
 
 _LOOKUP_TOKENS = 10
 _LOOKUP_NGRAM = 3
@@ -26,10 +30,29 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, lora: TorchLora | None = None, turn: threading.Lock | None = None) -> None:
         self._model = model
-        self._turn = threading.Lock()
+        self._lora = lora
+        self._turn = turn or threading.Lock()
         self._layers = _decoder_layers(model)
+
+    def adapted(self, layers: Lora) -> TorchEngine:
+        """An engine that answers with a LoRA adapter over the same model; the two take turns.
+
+        Raises:
+            AdapterMismatch: the adapter does not belong to this model.
+        """
+        return TorchEngine(self._model, lora=TorchLora(self._model, layers), turn=self._turn)
+
+    def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The logits after each of `ids`, shape (length, vocabulary); for scores and for the parity check."""
+        with self._turn, torch.inference_mode(), self._adapter():
+            output = self._model(torch.tensor([list(ids)], device=self._model.device)).logits[0]
+        values: npt.NDArray[np.float32] = output.float().cpu().numpy()
+        return values
+
+    def _adapter(self) -> AbstractContextManager[None]:
+        return self._lora.active() if self._lora is not None else nullcontext()
 
     def stream(
         self, prompt_ids: Sequence[int], options: GenerationOptions, cancel: threading.Event
@@ -60,7 +83,7 @@ class TorchEngine:
         self, prompt_ids: list[int], options: GenerationOptions, pieces: queue.SimpleQueue[Any], stop: _Stop
     ) -> None:
         try:
-            with self._turn, torch.inference_mode(), _seeded(options.seed):
+            with self._turn, torch.inference_mode(), _seeded(options.seed), self._adapter():
                 if not stop.wanted():
                     self._generate(prompt_ids, options, pieces, stop)
         except _Stopped:

@@ -92,9 +92,9 @@ class TaskModel:
         """One forward pass, in turn with everything else that computes in this process."""
         import torch
 
-        model = self.load().model
+        loaded = self.load()  # held while it computes, so that it counts as in use
         with process_scheduler().slot(), torch.inference_mode():
-            return model(**{key: value.to(model.device) for key, value in inputs.items()})
+            return loaded.model(**{key: value.to(loaded.model.device) for key, value in inputs.items()})
 
 
 def entry_for(name: str, role: str, home: Path) -> Entry:

@@ -65,7 +65,7 @@ def answer_seconds(home: Path, passages: list[str], engine_name: str) -> tuple[i
 
     model = open_chat_model(home=home)
     loaded = model.load()
-    engine = engine_choice(loaded.engine, loaded.folder, home, model.model, "cpu").engine(engine_name)
+    engine = engine_choice(loaded.folder, home, model.model, "cpu").engine(engine_name) or loaded.engine
     # A token that never comes stands for the end, so that every answer has its 64 tokens.
     options = GenerationOptions(
         max_new_tokens=64, stop_token_ids=(loaded.tokenizer.convert_tokens_to_ids("<file_sep>"),)

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, P
 
 from models.chat import LocalChatModel, open_chat_model
 from models.device import DeviceChoice
-from models.loading import unload_all
+from models.memory import unload_all
 from models.templates import SMOLLM2
 
 CORPUS = [

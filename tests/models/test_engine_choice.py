@@ -34,16 +34,16 @@ def chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EngineChoice:
     monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: False)
     monkeypatch.setattr(openvino_convert, "refusal", lambda *_: None)
     monkeypatch.setattr(openvino, "OpenVinoEngine", lambda folder: Fixed("openvino"))
-    return EngineChoice(Fixed("torch"), tmp_path / "model", tmp_path, "tiny", "cpu")
+    return EngineChoice(tmp_path / "model", tmp_path, "tiny", "cpu")
 
 
 def test_torch_serves_until_the_conversion_is_ready(chosen: EngineChoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen.engine().name == "torch"
+    assert chosen.engine() is None
     monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: True)
     engine = chosen.engine()
     assert engine.name == "openvino"
     assert chosen.engine() is engine
-    assert chosen.engine("torch").name == "torch"
+    assert chosen.engine("torch") is None
 
 
 def test_an_engine_asked_for_by_name_and_not_ready_is_refused(chosen: EngineChoice) -> None:
@@ -99,11 +99,11 @@ def test_a_conversion_that_cannot_be_opened_leaves_torch_serving(
 
     monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: True)
     monkeypatch.setattr(openvino, "OpenVinoEngine", broken)
-    assert chosen.engine().name == "torch"
+    assert chosen.engine() is None
 
 
 def test_a_model_on_a_gpu_is_never_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_convert, "is_ready", lambda *_: True)
-    chosen = EngineChoice(Fixed("torch"), tmp_path, tmp_path, "tiny", "cuda")
+    chosen = EngineChoice(tmp_path, tmp_path, "tiny", "cuda")
     chosen.begin_conversion()
-    assert chosen.engine().name == "torch"
+    assert chosen.engine() is None

@@ -89,7 +89,7 @@ def test_bf16_agrees_with_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = save_bert(tmp_path / "classifier", BertForSequenceClassification, labels=["a", "b", "c"])
     scores = {}
     for dtype in ("float32", "bfloat16"):
-        from models.loading import unload_all
+        from models.memory import unload_all
 
         unload_all()
         monkeypatch.setattr("models.loading.choose_device", lambda dtype=dtype: DeviceChoice("cpu", dtype, 1, "test"))
