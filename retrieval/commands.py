@@ -1,4 +1,4 @@
-"""The library's verbs on the command line: ingest, documents, verify, search, explain.
+"""The library's verbs on the command line: ingest, documents, search, explain, and those of its upkeep.
 
 Registering them imports nothing heavy; each handler gives one JSON value and each renderer what a person reads.
 """
@@ -6,12 +6,18 @@ Registering them imports nothing heavy; each handler gives one JSON value and ea
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from retrieval import upkeep_commands
 from retrieval.records import PRIVATE_PREFIX, SEARCH_MODES
+from retrieval.shown import shown
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -38,6 +44,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     ingest = verbs.add_parser("ingest", parents=[common], help="bring files and folders into the library")
     ingest.add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder")
     _add_collection(ingest, "where they go")
+    ingest.add_argument("--watch", action="store_true", help="go on, and follow every change until stopped")
+    ingest.add_argument("--meta", metavar="KEY=VALUE", action="append", type=_pair, help="kept with each document")
     ingest.set_defaults(handler=_ingest, render=_render_report)
 
     documents = verbs.add_parser("documents", parents=[common], help="what is in the library")
@@ -54,8 +62,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     _add_collection(remove, "where they are")
     remove.set_defaults(handler=_remove, render=_render_removed)
 
-    verify = verbs.add_parser("verify", parents=[common], help="check every document, passage and vector")
-    verify.set_defaults(handler=lambda options, house: house.library().verify(), render=_render_verified)
+    upkeep_commands.add_verbs(verbs, common)
 
     for name, handler, render, words in (
         ("search", _search, _render_passages, "passages that fit a query"),
@@ -66,6 +73,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
         verb.add_argument("--top-k", type=_positive, default=10, metavar="N", help="passages returned (10)")
         verb.add_argument("--mode", choices=SEARCH_MODES, default="hybrid")
         _add_collection(verb, "only this one")
+        words = "only where this is so: document, page, kind ... or what was given with --meta (may be repeated)"
+        verb.add_argument("--where", metavar="KEY=VALUE", action="append", type=_pair, help=words)
         verb.set_defaults(handler=handler, render=render)
 
 
@@ -80,24 +89,62 @@ def _positive(text: str) -> int:
     return value
 
 
+def _pair(text: str) -> tuple[str, Any]:
+    """`year=2020`: a number, true, false, null or a list where JSON reads it as one, else text."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f"{text} is not KEY=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _where(options: argparse.Namespace) -> dict[str, Any] | None:
+    return dict(options.where) if options.where else None
+
+
 def _scope(options: argparse.Namespace) -> list[str] | None:
     return [options.collection] if options.collection else None
 
 
-def ingest_with_progress(house: House, paths: Sequence[str | Path], collection: str) -> IngestReport:
+def ingest_with_progress(
+    house: House,
+    paths: Sequence[str | Path],
+    collection: str,
+    metadata: dict[str, Any] | None = None,
+    stop: threading.Event | None = None,
+) -> IngestReport:
     """Bring paths into a collection with a progress bar on standard error, where that is a terminal."""
     from tqdm import tqdm
+
+    from retrieval.records import IngestStopped
 
     with tqdm(total=0, unit="file", file=sys.stderr, disable=None, leave=False) as bar:
 
         def show(progress: IngestProgress) -> None:
+            if stop is not None and stop.is_set():
+                raise IngestStopped
             bar.total = progress.total
             bar.n = progress.done
-            rate = progress.chunks / progress.seconds if progress.seconds > 0 else 0
-            bar.set_postfix_str(f"{progress.chunks} chunks, {rate:.0f}/s", refresh=False)
+            bar.set_postfix_str(f"{progress.chunks} chunks, {progress.chunks_per_second:.0f}/s", refresh=False)
             bar.update(0)
 
-        return house.library().add(paths, collection=collection, on_progress=show)
+        return house.library().add(paths, collection=collection, metadata=metadata, on_progress=show)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[threading.Event]:
+    """Set when the system asks this process to end, which then ends in good order within a batch."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # Handlers -----------------------------------------------------------------------------------------------------------
@@ -105,7 +152,32 @@ def ingest_with_progress(house: House, paths: Sequence[str | Path], collection: 
 
 def _ingest(options: argparse.Namespace, house: House) -> dict[str, Any]:
     collection = options.collection or house.settings.collection
-    return ingest_with_progress(house, options.paths, collection).to_json()
+    metadata = dict(options.meta) if options.meta else None
+    with _stopped_by_sigterm() as stop:
+        report = ingest_with_progress(house, options.paths, collection, metadata, stop)
+        if options.watch and not report.stopped:
+            _follow(
+                options.paths,
+                report,
+                stop,
+                lambda: ingest_with_progress(house, options.paths, collection, metadata, stop),
+            )
+    return report.to_json()
+
+
+def _follow(
+    paths: Sequence[str], report: IngestReport, stop: threading.Event, ingest: Callable[[], IngestReport]
+) -> None:
+    """Ingest again after every change until stopped by a signal or from the keyboard; the report grows with it."""
+    from retrieval.watch import changes
+
+    print(f"{_render_report(report.to_json())}\nWatching; stop with Ctrl-C.", file=sys.stderr)
+    with contextlib.suppress(KeyboardInterrupt):
+        for _ in changes(paths, stop):
+            later = ingest()
+            report.join(later)
+            if later.did_something:
+                print(_render_report(later.to_json()), file=sys.stderr)
 
 
 def _list(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
@@ -124,12 +196,16 @@ def _remove(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
 
 
 def _search(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
-    hits = house.library().search(options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options))
+    hits = house.library().search(
+        options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options), where=_where(options)
+    )
     return [{**hit.metadata, "text": hit.page_content} for hit in hits]
 
 
 def _explain(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
-    return house.library().explain(options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options))
+    return house.library().explain(
+        options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options), where=_where(options)
+    )
 
 
 # What a person reads ------------------------------------------------------------------------------------------------
@@ -139,6 +215,7 @@ def _render_report(value: dict[str, Any]) -> str:
     counts = [f"{len(value[kind])} {kind}" for kind in ("added", "changed", "moved", "removed") if value[kind]]
     counts += [f"{value['unchanged']} unchanged"] if value["unchanged"] or not counts else []
     lines = [f"{', '.join(counts)}; {value['chunks']} chunks written in {value['seconds']:.1f} s."]
+    lines += ["Stopped early; the same command goes on from here."] if value["stopped"] else []
     lines += [f"warning {note['code']}: {shown(note['message'])}" for note in value["warnings"]]
     lines += [f"failed {note['code']}: {shown(note['message'])}" for note in value["failed"]]
     return "\n".join(lines)
@@ -196,13 +273,3 @@ def _place(row: dict[str, Any]) -> str:
     position = f", {shown(row['position'])}" if row["position"] else ""
     thread = f" [{row['collection']}]" if row["collection"].startswith(PRIVATE_PREFIX) else ""
     return f"{shown(row['document'])}{page}{position}{thread}"
-
-
-def shown(text: str) -> str:
-    """Text for a terminal: control and direction-changing characters become visible escapes."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
-
-
-def _render_verified(value: dict[str, Any]) -> str:
-    problems = value["problems"]
-    return "\n".join([f"{value['checked']} checked, {len(problems)} problems.", *map(str, problems)])

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from retrieval.embedder import Identity
-from retrieval.errors import BadExport
+from retrieval.errors import BadExport, LibraryError
 from retrieval.schema import connect_file, translated
 from retrieval.snapshot import StoredDocument, back_up, model_of, replacing, stored_documents
 from retrieval.splitters import Chunk
@@ -115,10 +115,18 @@ def opened_export(path: Path) -> Iterator[tuple[Identity | None, Iterator[Stored
                 model, chunks = _read_manifest(archive)
                 yield model, _read(archive, model, chunks)
         else:
-            with translated(path.parent), contextlib.closing(connect_file(path)) as db:
+            with contextlib.closing(_opened_backup(path)) as db:
                 yield model_of(db), stored_documents(db, None)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, sqlite3.Error) as error:
         raise BadExport(path.name, "it is damaged or no export") from error
+
+
+def _opened_backup(path: Path) -> sqlite3.Connection:
+    try:
+        with translated(path.parent):
+            return connect_file(path)
+    except LibraryError as error:
+        raise BadExport(path.name, "it is damaged, no export, or of another version") from error
 
 
 def _read_manifest(archive: zipfile.ZipFile) -> tuple[Identity | None, int]:
@@ -141,6 +149,9 @@ def _read_manifest(archive: zipfile.ZipFile) -> tuple[Identity | None, int]:
 def _read(archive: zipfile.ZipFile, model: Identity | None, chunks: int) -> Iterator[StoredDocument]:
     name = Path(archive.filename or "").name
     dimension = model.dimension if model else 0
+    missing = {_DOCUMENTS, _VECTORS} - set(archive.namelist())
+    if missing:
+        raise BadExport(name, f"{' and '.join(sorted(missing))} are missing in it")
     with archive.open(_DOCUMENTS) as lines, archive.open(_VECTORS) as array:
         _check_head(name, array, (chunks, dimension))
         number = 0

@@ -6,6 +6,7 @@ transaction, so searching and other writers go on meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +26,14 @@ from retrieval.formats.text import clean
 from retrieval.loaders import Limits
 from retrieval.reading import FileReader, Prepared
 from retrieval.recognition import MediaModels
-from retrieval.records import IngestNote, IngestProgress, IngestReport, TextDocument, metadata_json
+from retrieval.records import (
+    IngestNote,
+    IngestProgress,
+    IngestReport,
+    IngestStopped,
+    TextDocument,
+    metadata_json,
+)
 from retrieval.sources import list_files, printable
 from retrieval.splitters import Splitter
 from retrieval.store import Known, Store
@@ -99,11 +107,14 @@ class Ingest:
         self._total = len(listing.files)
         reader = FileReader(self._collection, self._known, self._limits, self._models)
         with self._storer:
-            for prepared in reader.prepared(listing.files):
-                self._take(prepared, gone)
-            self._flush()
-            self._settle()
-        self._remove(list(gone.values()))
+            with contextlib.closing(reader.prepared(listing.files)) as files:
+                for prepared in files:
+                    self._take(prepared, gone)
+                    if self._report.stopped:
+                        break
+            self._end_storing()
+        if not self._report.stopped:
+            self._remove(list(gone.values()))
         return self._finished()
 
     def texts(self, items: Iterable[TextDocument]) -> IngestReport:
@@ -114,9 +125,16 @@ class Ingest:
             for item in given:
                 metadata = self._metadata if item.metadata is None else metadata_json(item.metadata)
                 self._take_text(printable(item.name), clean(item.text), metadata)
-            self._flush()
-            self._settle()
+                if self._report.stopped:
+                    break
+            self._end_storing()
         return self._finished()
+
+    def _end_storing(self) -> None:
+        """Store what is still waiting, unless the ingest was stopped, and wait for it."""
+        if not self._report.stopped:
+            self._flush()
+        self._settle()
 
     def _take_text(self, name: str, text: str, metadata: str | None) -> None:
         sha256 = text_sha256(name, text)
@@ -259,7 +277,10 @@ class Ingest:
     def _tell(self, name: str | None) -> None:
         if self._on_progress is not None:
             seconds = time.monotonic() - self._began
-            self._on_progress(IngestProgress(self._done, self._total, self._embedded, seconds, name))
+            try:
+                self._on_progress(IngestProgress(self._done, self._total, self._embedded, seconds, name))
+            except IngestStopped:
+                self._report.stopped = True
 
     def _finished(self) -> IngestReport:
         self._when_done()

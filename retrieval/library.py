@@ -102,7 +102,7 @@ class Library(Upkeep):
 
         A document that cannot be used is named in the report with its code and does not stop the others. `names` gives
         the name to show for a file whose own name is a server's id, `metadata` is kept with each document and can be
-        searched by; without it a document keeps what it has.
+        searched by; without it a document keeps what it has. `on_progress` may raise `IngestStopped`.
 
         Raises:
             LibraryError: the library itself cannot be written (locked, read_only, disk_full, index_model_mismatch ...).

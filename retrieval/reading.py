@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class FileReader:
         self._by_content = {held.sha256: held for held in known.values() if held.status == "ready"}
         self._limits = limits
 
-    def prepared(self, files: Sequence[SourceFile]) -> Iterator[Prepared]:
+    def prepared(self, files: Sequence[SourceFile]) -> Generator[Prepared]:
         """The files in their order, each read by a worker while earlier ones are embedded."""
         with ThreadPoolExecutor(_PARSERS, "hearth-parse") as workers, DocumentReader(_PARSERS, self._models) as reader:
             ahead: deque[Future[Prepared]] = deque()

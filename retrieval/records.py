@@ -85,6 +85,10 @@ IngestFailure = IngestNote
 IngestWarning = IngestNote
 
 
+class IngestStopped(Exception):
+    """Raised by a progress callback to end an ingest after what it is doing now."""
+
+
 @dataclass(frozen=True)
 class IngestProgress:
     """How far an ingest is; `chunks` counts those stored, `document` is the last one finished."""
@@ -162,6 +166,22 @@ class IngestReport:
     document_ids: dict[str, str] = field(default_factory=dict)
     chunks: int = 0
     seconds: float = 0.0
+    stopped: bool = False
+    """Ended early on request; what it lists is done, and the same call goes on from there."""
+
+    def join(self, later: IngestReport) -> None:
+        """Take in what a later run did."""
+        for name in ("added", "changed", "removed", "moved", "failed", "warnings"):
+            getattr(self, name).extend(getattr(later, name))
+        self.document_ids.update(later.document_ids)
+        self.unchanged, self.stopped = later.unchanged, later.stopped
+        self.chunks += later.chunks
+        self.seconds = round(self.seconds + later.seconds, 3)
+
+    @property
+    def did_something(self) -> bool:
+        """Whether anything was added, changed, moved, removed or failed."""
+        return any((self.added, self.changed, self.removed, self.moved, self.failed))
 
     def to_json(self) -> dict[str, Any]:
         """The report as `hearth ingest --json` prints it."""

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from retrieval import Library
-from retrieval.commands import add_verbs, shown
+from retrieval.commands import add_verbs
+from retrieval.shown import shown
 from tests.pdf import write_pdf
 
 
@@ -92,3 +93,38 @@ def test_wrong_usage_ends_with_status_two(hearth, words: tuple[str, ...]) -> Non
 def test_f02_names_are_shown_escaped() -> None:
     assert shown("a\x1b[31m\u202eb") == "a\\x1b[31m\\u202eb"
     assert shown("naïve 文字.pdf") == "naïve 文字.pdf"
+
+
+def test_metadata_and_filters_on_the_command_line(hearth, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    (folder / "a.txt").write_text("apples of the first year")
+    (folder / "b.txt").write_text("apples of the second year")
+    hearth("ingest", str(folder / "a.txt"), "--meta", "year=2020", "--meta", "kind=letter")
+    hearth("ingest", str(folder / "b.txt"), "--meta", "year=2021")
+    assert hearth("documents", "list")[0][0]["metadata"] == {"kind": "letter", "year": 2020}
+    assert [row["document"] for row in hearth("search", "apples", "--where", "year=2021")[0]] == ["b.txt"]
+    assert [row["document"] for row in hearth("explain", "apples", "--where", "document=a.txt")[0]] == ["a.txt"]
+    with pytest.raises(SystemExit) as error:
+        hearth("search", "apples", "--where", "year")
+    assert error.value.code == 2
+
+
+def test_the_verbs_of_upkeep(hearth, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (folder / "a.txt").write_text("apples are red")
+    hearth("ingest", str(folder), "--collection", "fruit")
+    assert hearth("verify") == ({"checked": 1, "problems": [], "repaired": []}, "1 checked, 0 problems.")
+    assert hearth("verify", "--repair")[0]["repaired"] == []
+    listed, text = hearth("collections", "list")
+    assert listed == [{"collection": "fruit", "documents": 1, "chunks": 1, "bytes": 14}]
+    assert text == "fruit: 1 documents, 1 chunks, 0.0 MiB"
+    exported, text = hearth("export", str(tmp_path / "out"))
+    assert {"file", "documents", "chunks", "bytes"} == set(exported)
+    assert "1 documents, 1 chunks" in text
+    assert hearth("collections", "rename", "fruit", "food")[0]["collection"] == "food"
+    assert hearth("collections", "remove", "food") == ({"collection": "food", "removed": 1}, "removed 1 documents")
+    assert hearth("collections", "list")[1].startswith("No collections yet")
+    imported, text = hearth("import", str(tmp_path / "out"))
+    assert (imported["added"], imported["chunks"]) == (["a.txt"], 1)
+    assert text.startswith("1 added, 0 changed, 0 there already; 1 chunks")
+    assert hearth("backup", str(tmp_path / "backup"))[0]["bytes"] == (tmp_path / "backup").stat().st_size
+    value, text = hearth("reembed")
+    assert (value["swapped"], value["embedded"], text) == (False, 0, "Nothing to do: the vectors are of hash-64.")
