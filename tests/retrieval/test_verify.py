@@ -6,8 +6,9 @@ import json
 import random
 import shutil
 import sqlite3
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,13 @@ def answers(library: Library) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    root = tmp_path_factory.mktemp("seeded")
+def filled() -> Iterator[Filled]:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield _filled(Path(folder))
+
+
+def _filled(root: Path) -> Filled:
     chance = random.Random(2)
     files = root / "files"
     files.mkdir()
