@@ -391,10 +391,11 @@ def as_broken(folder: Path) -> Iterator[None]:
 
     try:
         yield
-    except ImportError as error:
-        needed = re.search(r"requires the (\w+) library", str(error))
-        raise MissingPackage(f"The model in {folder}", needed[1].lower() if needed else error.name or "?") from error
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+        needed = re.search(r"requires the (\w+) library|Missing optional dependencies: (\w+)", str(error))
+        if needed or isinstance(error, ImportError):
+            package = (needed[1] or needed[2]).lower() if needed else getattr(error, "name", None) or "?"
+            raise MissingPackage(f"The model in {folder}", package) from error
         reason = " ".join(str(error).split())[:300]
         raise BrokenModel(folder, f"loading failed with {type(error).__name__}: {reason}") from error
 

@@ -23,7 +23,8 @@ DPI = 144
 _COLOURS = ("#fbf8f2", "#f6d9a8", "#ec9a4e", "#cf4a3c", "#7d1f4f", "#2b1036")  # paper, amber, ember, night
 _INK, _FAINT, _PAPER, _LINE = "#2a2430", "#8b8493", "#ffffff", "#d9d4cb"
 _MARGIN, _GAP, _TITLE, _NUMBERS, _CAPTION = 64, 6, 116, 44, 40  # pixels
-_CELL = 96  # least pixels of a cell's side
+_CELL = (96, 280)  # least and most pixels of a cell's side, between which a grid of usual width is aimed at
+_USUAL_WIDTH, _LONGEST = 1400, 12_000  # pixels of a grid's side; tokens beyond the second are left out
 _PANEL = 560  # pixels of the mean map's longer side
 _HEAD_CELL = 56  # most pixels of a head's side in the panel of entropies
 _LEAST_WIDTH = 1500
@@ -75,7 +76,7 @@ def layout(maps: AttentionMaps) -> Layout:
     layers, heads, rows, columns = maps.weights.shape
     sideways = layers > _WIDE * heads
     across, down = (layers, heads) if sideways else (heads, layers)
-    scale = max(2, -(-_CELL // max(rows, columns)))
+    scale = -(-max(_CELL[0], min(_CELL[1], _USUAL_WIDTH // across)) // max(rows, columns))
     size = _font_size(maps) * DPI / 72
     names = tuple(
         round(16 + 0.62 * size * max((len(readable(token)) for token in side), default=0)) if labelled(maps) else 8
@@ -103,7 +104,7 @@ def picture_size(reading: Reading) -> tuple[int, int]:
     """
     if not reading.attention:
         raise ValueError("the model gives no attention weights")
-    plans = [layout(maps) for maps in reading.attention]
+    plans = [layout(trimmed(maps)) for maps in reading.attention]
     return max(_LEAST_WIDTH, *(plan.width for plan in plans)), _TITLE + sum(plan.height for plan in plans)
 
 
@@ -125,12 +126,18 @@ def draw(reading: Reading, title: str) -> Image:
         canvas: Any = FigureCanvasAgg(figure)
         page = _Page(figure, width, height)
         top = page.heading(title, reading)
-        for maps in reading.attention:
+        for maps in map(trimmed, reading.attention):
             page.panels(maps, top)
             page.grid(maps, top)
             top += layout(maps).height
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def trimmed(maps: AttentionMaps) -> AttentionMaps:
+    """The maps cut to as many tokens as a picture of bearable size shows."""
+    most = max(8, _LONGEST // max(maps.weights.shape[:2]))
+    return AttentionMaps(maps.kind, maps.weights[..., :most, :most], maps.rows[:most], maps.columns[:most])
 
 
 def grid_pixels(maps: AttentionMaps) -> NDArray[np.float32]:
@@ -174,7 +181,9 @@ class _Page:
         """The mean over all layers and heads with the tokens' names, and each head's entropy."""
         plan = layout(maps)
         layers, heads, _, columns = maps.weights.shape
-        self._words(_MARGIN, top + 12, f"{_kind(maps)}: mean of {layers} layers and {heads} heads", 10, _INK)
+        self._words(
+            _MARGIN, top + 12, f"{_kind(maps)}: mean of {_count(layers, 'layer')} and {_count(heads, 'head')}", 10, _INK
+        )
         left, below = _MARGIN + plan.names[0], top + _CAPTION
         mean = self._axes(left, below + plan.names[1], plan.mean_width, plan.mean_height)
         mean.imshow(maps.weights.mean((0, 1)), cmap=self._colours, norm=self._norm, aspect="auto")
@@ -228,13 +237,17 @@ def labelled(maps: AttentionMaps) -> bool:
 
 def readable(token: str, longest: int = 14) -> str:
     """A token as a label: line breaks visible, what the font lacks as its code, cut where it is long."""
-    inner = token.replace("\n", "\u21b5").replace("\t", "\u21e5").strip(" ")
+    inner = token.replace("\u2581", " ").replace("\n", "\u21b5").replace("\t", "\u21e5").strip(" ")
     shown = "".join(letter if _drawable(letter) else f"U+{ord(letter):04X}" for letter in inner)
     return (shown if len(shown) <= longest else f"{shown[: longest - 1]}\u2026") or "\u00b7"
 
 
 def _kind(maps: AttentionMaps) -> str:
     return maps.kind[0].upper() + maps.kind[1:]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _font_size(maps: AttentionMaps) -> float:

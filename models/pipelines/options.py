@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,7 +13,20 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _from_json(value: object) -> object:
+    """A JSON value typed on a command line; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError("it is not JSON") from error
+
+
 Labels = Annotated[list[str], BeforeValidator(_split)]
+
+
+PageWord = tuple[str, tuple[float, float, float, float]]
 
 
 class Options(BaseModel):
@@ -91,10 +105,10 @@ class PageAnswer(Options):
     """Answers from a page's picture."""
 
     top_k: int = Field(default=1, ge=1, description="how many answers, best first")
-    words: list[tuple[str, tuple[float, float, float, float]]] | None = Field(
+    words: Annotated[list[PageWord] | None, BeforeValidator(_from_json)] = Field(
         default=None,
-        description="the page's words as [word, [left, top, right, bottom]] in pixels, for models that do not read "
-        "by themselves (LayoutLM)",
+        description="the page's words as a JSON list of [word, [left, top, right, bottom]] in pixels, for models that "
+        "do not read by themselves (LayoutLM)",
     )
 
 

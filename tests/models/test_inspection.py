@@ -15,7 +15,7 @@ from PIL import Image
 from hearth import main
 from models.errors import BrokenModel
 from models.inspection.blocks import read_blocks
-from models.inspection.picture import DPI, draw, grid_pixels, layout, picture_size, readable
+from models.inspection.picture import DPI, draw, grid_pixels, layout, picture_size, readable, trimmed
 from models.inspection.reading import AttentionMaps, Reading, read_text
 from tests.models import tiny_pipelines as tiny
 from tests.models.tiny_tasks import save_bert
@@ -175,6 +175,13 @@ def test_every_weight_is_in_the_grid(layers: int, heads: int, rows: int, columns
     assert pixels[inked].sum() == pytest.approx(maps.weights.sum() * plan.scale**2, rel=1e-4)
     last = maps.weights[-1, -1, -1, -1]
     assert pixels[-1, -1] == last
+
+
+def test_a_picture_of_very_many_maps_shows_the_first_tokens() -> None:
+    maps = trimmed(maps_of(1, 400, 60, 60))
+    assert maps.weights.shape == (1, 400, 30, 30)
+    assert len(maps.rows) == len(maps.columns) == 30
+    assert layout(maps).grid_width < 400 * 130
 
 
 def test_the_picture_has_its_size_and_is_not_empty() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,6 +110,26 @@ def test_a_model_for_another_task_is_named(capsys: pytest.CaptureFixture[str], m
     found = run(capsys, "depth-estimation", photo, "--model", model, status=1)
     assert found["error"]["code"] == "wrong_role"
     assert "ViTForImageClassification" in found["error"]["message"]
+
+
+def test_a_pages_words_are_typed_as_json(
+    capsys: pytest.CaptureFixture[str], photo: str, tmp_path: Path, float32: None
+) -> None:
+    model = str(tiny.build(tiny.layoutlm, tmp_path / "reader"))
+    asked = ("read_page", photo, "who wrote ?", "--model", model, "--option")
+    assert run(capsys, *asked, 'words=[["ada", [0, 0, 9, 9]]]')[0]["answer"] == "ada"
+    assert run(capsys, *asked, "words=ada", status=1)["error"]["code"] == "bad_option"
+
+
+def test_a_processor_that_needs_another_package_names_it(
+    capsys: pytest.CaptureFixture[str], photo: str, tmp_path: Path, float32: None
+) -> None:
+    if importlib.util.find_spec("torchvision"):
+        pytest.skip("torchvision is installed here")
+    folder = tiny.build(tiny.sam, tmp_path / "sam")
+    (folder / "preprocessor_config.json").write_text('{"image_processor_type": "Sam2ImageProcessor"}')
+    error = run(capsys, "mask-generation", photo, "--model", str(folder), status=1)["error"]
+    assert (error["code"], "torchvision" in error["message"]) == ("missing_package", True)
 
 
 @pytest.mark.parametrize("arguments", [["--option", "top_k"], ["--input", "a.jsonl"]])
