@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from langchain_huggingface import HuggingFaceEmbeddings
 
     from models.engines.openvino_sentences import ConvertedSentenceEncoder
+    from models.vector_cache import VectorCache, Vectors
 
 # One batch is what the CPU's cache likes (measured: eight passages of 900 characters run a quarter faster than 32), and
 # one turn at the encoder: a question asked during an ingest waits for no more than this.
@@ -68,12 +69,16 @@ class LocalEmbeddings(Embeddings):
         model: The model's name; None is the embedded default.
         home: The data folder.
         engine: "torch", "openvino", or "auto": OpenVINO once its conversion is ready, torch until then.
+        cache: Keep the vectors of documents on disk by the texts' hashes, and take them from there.
     """
 
-    def __init__(self, model: str | None = None, *, home: Path, engine: EngineName = "auto") -> None:
+    def __init__(
+        self, model: str | None = None, *, home: Path, engine: EngineName = "auto", cache: bool = False
+    ) -> None:
         self._entry = find(model, "embed", home)
         self._home = home
         self._engine = engine
+        self._cached = cache
         self._turn = threading.Lock()
         self._embedded_by_torch = 0
 
@@ -111,13 +116,10 @@ class LocalEmbeddings(Embeddings):
         """
         if not texts:
             return []
-        if converted := self._converted():
-            found: list[list[float]] = converted.documents(texts).tolist()
-            return found
-        self._embedded_by_torch += len(texts)
-        if self._embedded_by_torch >= _WORTH_CONVERTING:
-            self.begin_conversion()
-        return self._by_torch(texts)
+        found: list[list[float]] = (
+            self._cache.through(texts, self._documents) if self._cached else self._documents(texts)
+        ).tolist()
+        return found
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a search query, with the model's query prompt where it has one.
@@ -132,14 +134,22 @@ class LocalEmbeddings(Embeddings):
         with self._turn:
             return encoder.embed_query(text)
 
-    def _by_torch(self, texts: list[str]) -> list[list[float]]:
+    def _documents(self, texts: list[str]) -> Vectors:
+        if converted := self._converted():
+            return converted.documents(texts)
+        self._embedded_by_torch += len(texts)
+        if self._embedded_by_torch >= _WORTH_CONVERTING:
+            self.begin_conversion()
+        return self._by_torch(texts)
+
+    def _by_torch(self, texts: list[str]) -> Vectors:
+        import numpy as np
+
         encoder = self.load()
-        vectors: list[list[float]] = [[]] * len(texts)
+        vectors = np.empty((len(texts), self.dimension), np.float32)
         for batch in _batches(texts):
             with self._turn:  # its tokenizer's settings are switched while it runs, so threads take turns
-                found = encoder.embed_documents([texts[index] for index in batch])
-            for index, vector in zip(batch, found, strict=True):
-                vectors[index] = vector
+                vectors[batch] = encoder.embed_documents([texts[index] for index in batch])
         return vectors
 
     def _converted(self) -> ConvertedSentenceEncoder | None:
@@ -155,6 +165,12 @@ class LocalEmbeddings(Embeddings):
             return ConvertedSentenceEncoder(self.files, folder)
 
         return encoder_choice(self.folder, self._home, self._entry.label, "vectors", open_converted)
+
+    @cached_property
+    def _cache(self) -> VectorCache:
+        from models.vector_cache import VectorCache
+
+        return VectorCache(self._home / "cache", self.fingerprint, self.dimension)
 
     @cached_property
     def files(self) -> EncoderFiles:
