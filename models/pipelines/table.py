@@ -96,7 +96,7 @@ _ROWS = (
         output=list[results.Detection],
         prompt="List the objects in a picture with their places. Use it when the person asks which or how many things "
         "a picture shows, or where they are.",
-        examples=("facebook/detr-resnet-50", "hustvl/yolos-tiny"),
+        examples=("hustvl/yolos-tiny", "hustvl/yolos-small"),
     ),
     PipelineRow(
         task="zero-shot-object-detection",
@@ -130,7 +130,7 @@ _ROWS = (
         output=list[results.Segment],
         prompt="Divide a picture into labelled areas, each as a mask file. Use it when the person wants the outline of "
         "things or a picture cut into its parts.",
-        examples=("nvidia/segformer-b0-finetuned-ade-512-512", "facebook/detr-resnet-50-panoptic"),
+        examples=("nvidia/segformer-b0-finetuned-ade-512-512", "facebook/mask2former-swin-tiny-coco-panoptic"),
     ),
     PipelineRow(
         task="mask-generation",
