@@ -14,7 +14,7 @@ from models.catalog import ADAPTER_CONFIG, Entry, find
 from models.engines.adapted_choice import AdaptedChoice
 from models.engines.choice import engine_choice
 from models.engines.lora import AdapterMismatch, misfits, read_lora
-from models.errors import ModelNotFound, WrongRole
+from models.errors import ModelError, ModelNotFound, WrongRole
 from models.files import read_weights
 from models.loading import LoadedChat, load_chat
 from models.manifest import MANIFEST, write_manifest
@@ -25,6 +25,26 @@ if TYPE_CHECKING:
     from models.registry_facts import Base
 
 _RECIPE = "merged-1"
+
+
+class ModelExists(ModelError):
+    """A folder that should be new is there already."""
+
+    code = "model_exists"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"The folder {folder} is there already: name a new one.")
+
+
+class NoAdapter(ModelError):
+    """A whole model where an adapter is needed."""
+
+    code = "no_adapter"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} is a whole model and no adapter, so there is nothing to merge.")
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,7 @@ def chat_source(entry: Entry, home: Path) -> ChatSource:
     if found.role not in (None, "chat"):
         raise WrongRole(found.name, wanted="chat", serves=str(found.role), default="an adapter on a chat model")
     check_adapter(folder, entry.label, base, home)
+    read_lora(folder)  # refuses other kinds of adapters, too, before the base is loaded
     return ChatSource(found, folder_of(found, home), folder)
 
 
@@ -91,35 +112,35 @@ def adapted_choice(loaded: LoadedChat, home: Path, name: str) -> AdaptedChoice:
     return found
 
 
-def merge_adapter(adapter: Path, target: Path, *, name: str, home: Path) -> Path:
+def merge_adapter(entry: Entry, target: Path, *, home: Path) -> Path:
     """Writes the base with the adapter's products added to its weights as a whole model in safetensors; gives `target`.
 
     The merged model needs no base, can be converted for OpenVINO without the adapter's cost, and given to others.
 
     Args:
-        adapter: The adapter's folder.
+        entry: The adapter's.
         target: The new folder; must not exist yet.
-        name: What a person calls the adapter.
         home: The data folder, where the base is looked for.
 
     Raises:
-        FileExistsError: the target is there.
+        ModelExists: the target is there.
+        NoAdapter: the entry is a whole model.
         ModelError: as for `chat_source`.
     """
-    source = chat_source(Entry(name=name, kind="adapter", source=str(adapter), role="chat"), home)
-    assert source.adapter is not None, f"{adapter} holds no adapter"
+    source = chat_source(entry, home)
+    if source.adapter is None:
+        raise NoAdapter(entry.label)
     if target.exists():
-        raise FileExistsError(target)
-    with locked_folder(name, home, target.parent):
+        raise ModelExists(target)
+    with locked_folder(entry.label, home, target.parent):
         temporary = temporary_folder(target.parent)
         try:
             _write_merged(source.folder, source.adapter, temporary)
-            made_from = {"base": source.entry.label, "adapter": name, "recipe": _RECIPE}
-            write_manifest(temporary, name=name, version=_RECIPE, made_from=made_from)
+            made_from = {"base": source.entry.label, "adapter": entry.label, "recipe": _RECIPE}
+            write_manifest(temporary, name=entry.label, version=_RECIPE, made_from=made_from)
             swap_in(temporary, target)
-        except BaseException:
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
     return target
 
 

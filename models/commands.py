@@ -36,6 +36,10 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     convert = actions.add_parser("convert", parents=[common], help="make the faster form of a model for this CPU")
     convert.add_argument("name", nargs="?", help="a chat or embedding model or a classifier (default: those embedded)")
     convert.set_defaults(handler=_convert, render=_render_prepare)
+    merge = actions.add_parser("merge", parents=[common], help="write an adapter and its base as one whole model")
+    merge.add_argument("name", help="an adapter of a chat model: a folder or a registry entry")
+    merge.add_argument("folder", help="the new folder")
+    merge.set_defaults(handler=_merge, render=_render_prepare)
     pull = actions.add_parser("pull", parents=[common], help="download a model from the Hugging Face hub")
     pull.add_argument("name", nargs="?", help="org/name[@revision]; with --profile all models of one")
     pull.set_defaults(handler=_pull, render=_render_pull, parser=pull)
@@ -134,15 +138,30 @@ def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
 
 def _convert(args: argparse.Namespace, house: Any) -> dict[str, str]:
     from models.catalog import EMBEDDED, find
+    from models.chat import LocalChatModel
     from models.engines.openvino_convert import convert
     from models.engines.openvino_forms import form_of
     from models.prepare import folder_of
+    from models.registry_checks import is_adapter
 
     made = {}
     for entry in EMBEDDED if args.name is None else [find(args.name, None, house.home)]:
         folder = folder_of(entry, house.home)
-        made[entry.label] = str(convert(folder, house.home, name=entry.label, form=form_of(folder, entry.role)))
+        if is_adapter(folder):
+            made[entry.label] = str(LocalChatModel(model=entry.label, home=house.home).convert())
+        else:
+            made[entry.label] = str(convert(folder, house.home, name=entry.label, form=form_of(folder, entry.role)))
     return made
+
+
+def _merge(args: argparse.Namespace, house: Any) -> dict[str, str]:
+    from pathlib import Path
+
+    from models.catalog import find
+    from models.chat_adapters import merge_adapter
+
+    entry = find(args.name, "chat", house.home)
+    return {entry.label: str(merge_adapter(entry, Path(args.folder).expanduser().absolute(), home=house.home))}
 
 
 def _pull(args: argparse.Namespace, house: Any) -> dict[str, Any]:
