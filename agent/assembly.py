@@ -72,6 +72,7 @@ class House:
                     home=self.home,
                     remote=self._remote("embed_key_variable"),
                     engine="torch" if self.settings.engine == "torch" else "auto",
+                    cache=self.settings.embed_cache == "on",
                 )
             return self._embeddings
 

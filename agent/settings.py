@@ -90,6 +90,12 @@ class Settings:
     engine: str = _setting(
         "auto", "auto, torch or openvino: what runs the chat model", lambda v: v in _ENGINES, "auto, torch or openvino"
     )
+    embed_cache: str = _setting(
+        "off",
+        "on keeps passages' vectors by text hash, deleted documents' too, so that none is embedded twice",
+        lambda v: v in ("on", "off"),
+        "on or off",
+    )
     host: str = _setting("127.0.0.1", "the address the chat listens on")
     port: int = _setting(
         8000, "the port the chat listens on", lambda v: 0 < v < 65536, "a whole number from 1 to 65535"

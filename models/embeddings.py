@@ -39,7 +39,12 @@ _WORTH_CONVERTING = 1_000
 
 
 def open_embeddings(
-    name: str | None = None, *, home: Path, remote: RemoteOptions | None = None, engine: EngineName = "auto"
+    name: str | None = None,
+    *,
+    home: Path,
+    remote: RemoteOptions | None = None,
+    engine: EngineName = "auto",
+    cache: bool = False,
 ) -> Embeddings:
     """The sentence encoder of that name (None: the embedded default); it loads, or is connected to, at its first use.
 
@@ -47,7 +52,8 @@ def open_embeddings(
         name: What `catalog.find` takes: a name, a folder or an address.
         home: The data folder.
         remote: How to reach a model on another machine; without effect on one of this machine.
-        engine: What runs a model of this machine; see LocalEmbeddings.
+        engine: What runs a model of this machine; see LocalEmbeddings, as for `cache`.
+        cache: Whether documents' vectors are kept on disk by the texts' hashes.
 
     Raises:
         ModelNotFound, WrongRole, BadEndpoint: no such encoder, with the nearest known names.
@@ -56,7 +62,7 @@ def open_embeddings(
     entry = find(name, "embed", home)
     if entry.kind == "remote":
         return open_remote_embeddings(entry, remote)
-    return LocalEmbeddings(name, home=home, engine=engine)
+    return LocalEmbeddings(name, home=home, engine=engine, cache=cache)
 
 
 class LocalEmbeddings(Embeddings):

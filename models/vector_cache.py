@@ -29,9 +29,9 @@ Found = TypeVar("Found")
 
 
 class VectorCache:
-    """The vectors of length 1 of one model; any number of processes may use the same folder, and a damaged file begins anew.
+    """One model's vectors, all of length 1; processes may share the folder, and a damaged file begins anew.
 
-    Vectors are kept in 16 bits, which moves a cosine by less than a millionth; the oldest go when there are too many.
+    They are kept in 16 bits, which moves a cosine by less than a millionth; the oldest go when there are too many.
     """
 
     def __init__(self, folder: Path, fingerprint: str, dimension: int, *, most_rows: int = _MOST_ROWS) -> None:
