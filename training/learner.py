@@ -94,12 +94,12 @@ def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool, own_base: P
         folder, auto_class=task.auto_class, changes=task.config_changes(), frozen_base=lora and bf16,
         chat_template=template, in_4_bits=recipe.method.kind == "qlora",
     )  # fmt: skip
-    task.base_config = model.config.to_dict()
     if recipe.method.kind == "frozen":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(any(part in name.split(".") for part in head))
     elif lora:
         model = _with_lora(model, recipe, label, head)
+    task.see(model, bf16)
     if recipe.training.gradient_checkpointing:
         model.config.use_cache = False
         model.gradient_checkpointing_enable()

@@ -74,7 +74,7 @@ def train_tokenizer(
     tokenizer.post_processor = processors.TemplateProcessing(
         single=form.single, pair=form.pair, special_tokens=[(name, tokenizer.token_to_id(name)) for name in names]
     )
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         model_max_length=window,
         extra_special_tokens=list(more),
@@ -92,19 +92,19 @@ def _untrained(options: TokenizerOptions, unknown: str) -> Tokenizer:
     steps += [normalizers.Lowercase()] if options.lowercase else []
     if options.kind == "unigram":
         tokenizer = Tokenizer(models.Unigram())
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()  # type: ignore[assignment]
-        tokenizer.decoder = decoders.Metaspace()  # type: ignore[assignment]
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
     elif options.kind == "bpe":
         tokenizer = Tokenizer(models.BPE())
         steps = steps[3:]  # every byte is kept: what was encoded can be decoded exactly
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-        tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
     else:
         tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
         steps = [normalizers.BertNormalizer(lowercase=options.lowercase)]
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
-        tokenizer.decoder = decoders.WordPiece()  # type: ignore[assignment]
-    tokenizer.normalizer = normalizers.Sequence(steps)  # type: ignore[assignment]
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()
+    tokenizer.normalizer = normalizers.Sequence(steps)
     return tokenizer
 
 

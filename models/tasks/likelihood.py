@@ -51,3 +51,14 @@ def _rest(model: Any, cache: Any, seen: int, continuations: Sequence[Sequence[in
         mask[row, seen : seen + len(known)] = 1
     output = model(inputs.to(model.device), attention_mask=mask.to(model.device), past_key_values=shared)
     return torch.log_softmax(output.logits.float(), -1).cpu()
+
+
+def text_likelihoods(model: Any, tokens: Sequence[int]) -> list[float | None]:
+    """The log-likelihood of each token given those before it; None for the first, which nothing stands before."""
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.tensor([list(tokens)], device=model.device)
+        likelihoods = torch.log_softmax(model(ids, use_cache=False).logits[0, :-1].float(), -1)
+        own = likelihoods.gather(1, ids[0, 1:, None])[:, 0]
+    return [None, *own.tolist()]

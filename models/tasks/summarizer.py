@@ -5,7 +5,7 @@ Three ways behind one call: an encoder-decoder trained for it, the chat model, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,7 +68,7 @@ class Seq2SeqSummarizer(Seq2SeqModel):
 
     def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
         """See `Summarizer`."""
-        prefix = self._prefix()
+        prefix = prefix_of(self.config)
         room = self.window - self.token_count(prefix)
         cut: list[bool] = []
 
@@ -82,11 +82,13 @@ class Seq2SeqSummarizer(Seq2SeqModel):
         )
         return Summary(whole_sentences(found) if any(cut) else found, count, self.name, "seq2seq", any(cut))
 
-    def _prefix(self) -> str:
-        own = (self.config.get("task_specific_params") or {}).get("summarization")
-        if isinstance(own, dict) and "prefix" in own:
-            return str(own["prefix"] or "")
-        return "summarize: " if self.config.get("model_type") == "t5" else ""
+
+def prefix_of(config: Mapping[str, Any]) -> str:
+    """What a model wants before a text to summarise, by its configuration."""
+    own = (config.get("task_specific_params") or {}).get("summarization")
+    if isinstance(own, dict) and "prefix" in own:
+        return str(own["prefix"] or "")
+    return "summarize: " if config.get("model_type") == "t5" else ""
 
 
 class ChatSummarizer:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 KINDS: dict[str, tuple[str, str]] = {
     "sequence-classification": ("sequence_classification", "SequenceClassification"),
     "chat": ("chat", "Chat"),
+    "dpo": ("dpo", "DPO"),
+    "kto": ("kto", "KTO"),
+    "language-model": ("language_model", "LanguageModel"),
+    "summarization": ("summarization", "Summarization"),
     "translation": ("translation", "Translation"),
 }
 

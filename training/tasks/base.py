@@ -6,6 +6,7 @@ serve it, so the two cannot drift apart.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,16 +51,16 @@ class Task(ABC):
     kind: ClassVar[str]
     role: ClassVar[str]
     auto_class: ClassVar[str]
-    metric: ClassVar[str]
+    metric: str
     higher_is_better: ClassVar[bool] = True
-    simple_rule: ClassVar[str]
+    simple_rule: str
     Options: ClassVar[type] = NoOptions
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.options: Any = read(self.Options, recipe.options, recipe.path.name, "task")
         self.tokenizer: Any = None
-        self.base_config: dict[str, Any] = {}  # the model's configuration, before `attach`
+        self.base_config: dict[str, Any] = {}
         self.max_tokens = 0
 
     @property
@@ -86,6 +87,10 @@ class Task(ABC):
     def config_changes(self) -> dict[str, Any]:
         """Changes to the base model's configuration, such as its labels."""
         return {}
+
+    def see(self, model: Any, bf16: bool) -> None:
+        """Is shown the model as it is before training, and whether it computes in bfloat16; comes before `attach`."""
+        self.base_config = model.config.to_dict()
 
     def attach(self, tokenizer: Any, window: int) -> None:
         """Takes the tokenizer; inputs are cut to the recipe's `max_tokens` or the model's window of tokens."""
@@ -127,6 +132,9 @@ class Task(ABC):
     def model_files(self, folder: Path) -> None:  # noqa: B027
         """Writes what serving needs beside weights, configuration and tokenizer."""
 
+    def calibrate(self, folder: Path, home: Path, rows: Sequence[Row]) -> None:  # noqa: B027
+        """Chooses what depends on the finished model, such as a threshold, on validation rows; saved in `folder`."""
+
     @abstractmethod
     def predict(self, folder: Path, home: Path, rows: Sequence[Row]) -> list[Prediction]:
         """What the served class says for each row; JSON-able. `folder` is a model folder or an adapter's."""
@@ -162,6 +170,21 @@ class Task(ABC):
     def example(self, feature: Mapping[str, Any]) -> str:
         """A feature as a person can check it: what the model reads, and between ⟦ ⟧ what it learns to give."""
         return str(self.tokenizer.decode(feature["input_ids"]))
+
+
+def change_config(folder: Path, values: Mapping[str, Any]) -> None:
+    """Changes values of the configuration that a saved model or adapter is served with."""
+    from models.adapted import TASK_CONFIG
+
+    for path in (folder / "config.json", folder / TASK_CONFIG):
+        change_json(path, values)
+
+
+def change_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Changes values of a JSON file, where there is one."""
+    if values and path.is_file():
+        now = json.loads(path.read_text(encoding="utf-8")) | dict(values)
+        path.write_text(json.dumps(now, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int, left: bool = False) -> torch.Tensor:
