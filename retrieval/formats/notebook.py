@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 from typing import Any
 
 from retrieval.formats import Extracted, Refused
@@ -44,7 +45,7 @@ def _cell(composer: Composer, cell: dict[str, Any], number: int) -> None:
         return
     at = 0
     headings = headings_of(source)
-    for (begin, level, title), following in zip(headings, [*headings[1:], None], strict=True):
+    for (begin, level, title), following in zip_longest(headings, headings[1:]):
         composer.numbered_block(source[at:begin], number)
         end = following[0] if following else len(source)
         composer.heading(title, level)

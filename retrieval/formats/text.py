@@ -32,6 +32,12 @@ def clean(text: str) -> str:
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
+_MEANT_BY = {
+    "iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "us-ascii": "cp1252", "iso-8859-9": "cp1254",
+    "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "x-sjis": "cp932", "euc-kr": "cp949",
+    "ks_c_5601-1987": "cp949", "tis-620": "cp874",
+}  # fmt: skip
+"""What web pages and mail mean by the names they give, as browsers read them (Source: WHATWG Encoding Standard)."""
 _INVISIBLE = re.compile(
     "(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+|[\u202d\u202e]|(?<=[A-Za-z])[\u200b-\u200d\u2060]+(?=[A-Za-z])"
 )
@@ -60,7 +66,8 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     wide = wide_encoding(data)
     if wide is not None:
         return _replacing(data, wide)
-    for encoding in ("utf-8-sig", declared):
+    wider = _MEANT_BY.get(declared.lower()) if declared else None
+    for encoding in ("utf-8-sig", wider, declared):
         if encoding is None or (encoding == "utf-8-sig" and _ESCAPED.search(data[:_GUESS_SAMPLE])):
             continue
         try:

@@ -136,3 +136,9 @@ def test_d05_a_broken_table_of_contents_is_repaired(tmp_path: Path, damage: byte
 )
 def test_d21_the_content_says_what_a_file_is(name: str, data: bytes, kind: str | None) -> None:
     assert kinds.kind_by_content(data)[0] == kind
+
+
+def test_d22_a_declared_encoding_is_read_as_browsers_read_it() -> None:
+    page = b"<html><head><meta charset=iso-8859-1></head><body><p>\x93Quoted\x94 \x80 20</p></body></html>"
+    found = extract_html(page)
+    assert (found.text, found.facts["encoding"]) == ("“Quoted” € 20", "cp1252")

@@ -18,6 +18,7 @@ from retrieval.loaders import Limits
 from retrieval.records import IngestProgress
 from tests.doubles import HashEmbeddings
 from tests.pdf import write_pdf
+from tests.retrieval.formats.files import MAKERS, docx
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -229,6 +230,28 @@ def test_d30_a_thousand_files_with_three_bad_ones(library: Library, folder: Path
         ("0100.txt", "empty_file"), ("0500.txt", "type_mismatch"), ("0900.txt", "empty_file"),
     ]  # fmt: skip
     assert library.add([folder]).unchanged == 997
+
+
+def test_d30_a_thousand_files_of_all_kinds_with_three_bad_ones(library: Library, folder: Path) -> None:
+    """Every ready file's own words are found in it; the three bad ones are named and stop nobody."""
+    bad = {333: ("docx", docx("")[:200]), 555: ("pdf", b"MZ\x90\x00\x03\x00\x00\x00\xff\xff" * 9), 777: ("xlsx", b"")}
+    kinds = sorted(MAKERS)
+    for number in range(1000):
+        kind, data = bad.get(number) or (kinds[number % len(kinds)], b"")
+        made = data if number in bad else MAKERS[kind](f"subject{number}")
+        (folder / f"{number:04}.{kind}").write_bytes(made)
+    report = library.add([folder])
+    assert len(report.added) == 997
+    assert report.added == sorted(report.added)
+    assert [(failure.document, failure.code) for failure in report.failed] == [
+        ("0333.docx", "corrupt"), ("0555.pdf", "type_mismatch"), ("0777.xlsx", "empty_file"),
+    ]  # fmt: skip
+    assert report.warnings == []
+    for number in range(0, 1000, 37):
+        if number not in bad:
+            found = library.search(f"subject{number}", mode="sparse", top_k=1)[0]
+            assert found.metadata["document"].startswith(f"{number:04}.")
+    assert library.verify()["problems"] == []
 
 
 def test_f03_links_pipes_and_sockets_in_a_folder_are_passed_over(library: Library, folder: Path, write: Write) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from tests.pdf import pdf_of
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -162,3 +165,26 @@ def epub(chapters: Sequence[str], parts: Mapping[str, str] | None = None) -> byt
     container = '<container><rootfiles><rootfile full-path="OEBPS/content.opf"/></rootfiles></container>'
     members = {"mimetype": "application/epub+zip", "META-INF/container.xml": container, "OEBPS/content.opf": package}
     return zip_of({**members, **pages, **(parts or {})})
+
+
+MAKERS: dict[str, Callable[[str], bytes]] = {
+    "txt": lambda words: words.encode(),
+    "md": lambda words: f"# Title\n\n{words}".encode(),
+    "html": lambda words: f"<html><body><h1>Title</h1><p>{words}</p></body></html>".encode(),
+    "docx": lambda words: docx(paragraph(words)),
+    "pptx": lambda words: pptx([shape(words, "title")]),
+    "xlsx": lambda words: xlsx({"Sheet1": row(1, "Name", "Town", "Age") + row(2, words, "Ulm", "31")}),
+    "odt": lambda words: odf("text", f"<text:p>{words}</text:p>"),
+    "epub": lambda words: epub([f"<h1>Chapter</h1><p>{words}</p>"]),
+    "rtf": lambda words: b"{\\rtf1 " + words.encode() + b"\\par}",
+    "csv": lambda words: f"Name,Town,Age\n{words},Ulm,31\n".encode(),
+    "tsv": lambda words: f"Name\tTown\tAge\n{words}\tUlm\t31\n".encode(),
+    "json": lambda words: json.dumps([{"name": words}]).encode(),
+    "jsonl": lambda words: json.dumps({"name": words}).encode() + b"\n{}\n",
+    "xml": lambda words: f"<a><b>{words}</b></a>".encode(),
+    "ipynb": lambda words: json.dumps({"cells": [{"cell_type": "markdown", "source": words}]}).encode(),
+    "py": lambda words: f"def one():\n    return '{words}'\n".encode(),
+    "eml": lambda words: f"From: a@b.example\nSubject: {words}\n\nBody\n".encode(),
+    "pdf": lambda words: pdf_of([words]),
+}
+"""A small file of each kind with some words in it, by extension."""
