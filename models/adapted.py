@@ -5,7 +5,6 @@ Its folder holds PEFT's two files and `task_config.json`, the configuration of t
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -57,27 +56,19 @@ def put_together(folder: Path, base: Path, auto_class: str, dtype: Any) -> Any:
     import torch
     import transformers
 
-    from models.loading import as_broken, quiet
+    from models.loading import as_broken, model_from_files
 
     settings, tensors = read_adapter(folder)
-    with quiet(), as_broken(folder):
-        config = transformers.AutoConfig.for_model(**json.loads((folder / TASK_CONFIG).read_text(encoding="utf-8")))
-        model, report = getattr(transformers, auto_class).from_pretrained(
-            str(base),
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+    with as_broken(folder):
+        config = transformers.AutoConfig.for_model(**adapted_config(folder))
+    model, missing = model_from_files(base, auto_class, torch.float32, config=config)
     layers = layers_of(folder, settings, tensors)
     own = dict(model.named_parameters())
     places = {name.removesuffix(".weight"): tuple(value.shape) for name, value in own.items() if value.dim() == 2}
     if problems := misfits(layers, places):
         raise AdapterMismatch(folder, problems)
     head = {name.removeprefix(PREFIX): value for name, value in tensors.items() if ".lora_" not in name}
-    if absent := sorted(set(report["missing_keys"]) - set(head)):
+    if absent := sorted(set(missing) - set(head)):
         raise BrokenModel(folder, f"neither it nor its base has {len(absent)} of the weights, first {absent[0]}")
     if odd := sorted(name for name in head if name not in own or own[name].shape != head[name].shape):
         raise AdapterMismatch(folder, [f"the model has no place for {name}" for name in odd])

@@ -11,7 +11,7 @@ from typing import Any
 from models.device import choose_device
 from models.errors import BrokenModel
 from models.files import read_config, read_weights
-from models.loading import as_broken, encoder_folder, load_tokenizer, quiet
+from models.loading import as_broken, encoder_folder, load_tokenizer, model_from_files, quiet
 
 
 def load_for_training(
@@ -51,18 +51,8 @@ def load_for_training(
         more["quantization_config"] = transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True, bnb_4bit_compute_dtype=choice.torch_dtype
         )
-    with quiet(), as_broken(folder):
-        model, report = getattr(transformers, auto_class).from_pretrained(
-            str(inner),
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-            **changes,
-            **more,
-        )
-    head = _new_modules(report["missing_keys"])
+    model, missing = model_from_files(inner, auto_class, dtype, **changes, **more)
+    head = _new_modules(missing)
     if head and head == _all_modules(model):
         raise BrokenModel(folder, f"none of its weights fit the class {type(model).__name__}")
     tokenizer = load_tokenizer(
@@ -71,11 +61,11 @@ def load_for_training(
     return model, tokenizer, head
 
 
-def _new_modules(missing: Any) -> tuple[str, ...]:
+def _new_modules(missing: list[str]) -> tuple[str, ...]:
     """Names of the outermost modules, below the base itself, that hold weights the files did not have."""
     names = set()
     for key in missing:
-        parts = str(key).split(".")
+        parts = key.split(".")
         # `bert.pooler.dense.weight` belongs to the pooler, `classifier.weight` to the classifier
         names.add("pooler" if "pooler" in parts else parts[0] if len(parts) <= 3 else parts[-2])
     return tuple(sorted(names))
