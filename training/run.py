@@ -26,7 +26,7 @@ from training.batches import Plan, make_plan
 from training.chance import kept_chance, seed_all
 from training.checks import DataReport, check_data
 from training.data import Splits, load_data
-from training.errors import Changed, NoCheckpoint, OutOfMemory, RunBusy, RunNotFound, TooLong, TrainingError
+from training.errors import Changed, NoCheckpoint, OutOfMemory, RunBusy, RunExists, RunNotFound, TooLong, TrainingError
 from training.evaluation import judge_folder
 from training.features import Features, make_features
 from training.feed import Feed
@@ -58,7 +58,7 @@ def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = 
     """
     folder = folder or new_run_folder(recipe, home)
     if (folder / "run.json").exists():
-        raise RunBusy(folder, "that finished or left it; `hearth train resume` goes on with it")
+        raise RunExists(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), _told(folder):
         _write(folder / "recipe.json", recipe.resolved() | {"data_from": str(recipe.path.parent)})
@@ -307,7 +307,7 @@ def window_of(learner: Learner) -> int:
 
 
 def _forget(folder: Path) -> None:
-    from models.loading import unload_all
+    from models.memory import unload_all
 
     unload_all()
     shutil.rmtree(folder, ignore_errors=True)
