@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,10 +68,11 @@ def train_tokenizer(
 
     names = [*form.specials.values(), *more]
     tokenizer = _untrained(options, form.specials["unk"])
-    try:
-        tokenizer.train_from_iterator(texts, _trainer(options, names, form.specials["unk"]))
-    except Exception as error:  # the library's own type for "the trainer failed" is Exception itself
-        raise TooFewRows("the training text", f"no tokenizer could be learned from it ({error}).") from error
+    found = iter(texts)
+    first = next((text for text in found if text.strip()), None)
+    if first is None:
+        raise TooFewRows("the training text", "is empty, so no tokenizer could be learned from it.")
+    tokenizer.train_from_iterator(chain([first], found), _trainer(options, names, form.specials["unk"]))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=form.single, pair=form.pair, special_tokens=[(name, tokenizer.token_to_id(name)) for name in names]
     )
@@ -79,6 +81,7 @@ def train_tokenizer(
         model_max_length=window,
         extra_special_tokens=list(more),
         clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", *(["token_type_ids"] if ":1" in form.pair else []), "attention_mask"],
         **{f"{role}_token": name for role, name in form.specials.items()},
     )
     fast.save_pretrained(str(folder))

@@ -5,7 +5,6 @@ Sources: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762 (the model made f
 
 from __future__ import annotations
 
-import json
 import random
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.scratch import Scratch
-from training.tasks.base import IGNORED, Row, Task, padded, padded_inputs
+from training.tasks.base import IGNORED, Row, Task, change_config, change_json, padded, padded_inputs
 from training.tasks.generating import cut_to, label_count, label_loss, logits_at
 from training.tokenizers import FORMS, TokenizerOptions
 
@@ -122,22 +121,12 @@ class Seq2Seq(Task):
         return label_loss(logits, labels[learned], self.recipe.training.label_smoothing)
 
     def model_files(self, folder: Path) -> None:
-        from models.adapted import TASK_CONFIG
-
-        for name in ("config.json", TASK_CONFIG):
-            _change(folder / name, {"task_specific_params": self.specific()} if self.specific() else {})
-        _change(folder / "generation_config.json", {"num_beams": self.options.beams} if self.options.beams else {})
+        change_config(folder, {"task_specific_params": self.specific()} if self.specific() else {})
+        change_json(folder / "generation_config.json", {"num_beams": self.options.beams} if self.options.beams else {})
 
     def example(self, feature: Mapping[str, Any]) -> str:
         targets = " ⟧ or ⟦ ".join(self.tokenizer.decode(one) for one in feature["targets"])
         return f"{self.tokenizer.decode(feature['input_ids'])} ⟦ {targets} ⟧"
-
-
-def _change(path: Path, values: dict[str, Any]) -> None:
-    """Changes values of a JSON file, where there is one."""
-    if values and path.is_file():
-        now = json.loads(path.read_text(encoding="utf-8")) | values
-        path.write_text(json.dumps(now, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def _shifted(labels: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
