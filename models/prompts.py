@@ -11,7 +11,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
+from models import template_guard
 from models.errors import PromptTooLong, TemplateFailed, UnsupportedContent
+from models.template_guard import TemplateEndless, bounded
 
 # --- jobs: one function each, giving the messages of one request -----------------------------------------------------
 
@@ -109,7 +111,7 @@ def _rendered(
         raise TemplateFailed(model, "the model has none")
     conversation = [_as_dict(message) for message in messages]
     try:
-        with _tokenizer_turn:
+        with _tokenizer_turn, bounded():
             ids = tokenizer.apply_chat_template(
                 conversation,
                 tools=list(tools) if tools else None,
@@ -118,6 +120,9 @@ def _rendered(
                 sanitize_control_tokens=True,
                 enable_thinking=False,  # for templates that would have the model think aloud first, such as Qwen3's
             )
+    except TemplateEndless as error:
+        limits = f"{template_guard.SECONDS:g} seconds or {template_guard.MEMORY_BYTES / 2**30:g} GiB"
+        raise TemplateFailed(model, f"it was ended after {limits}") from error
     except Exception as error:  # a template is a program from the model's files: it can raise anything
         raise TemplateFailed(model, f"{type(error).__name__}: {error}") from error
     return [int(token) for token in ids]

@@ -155,9 +155,11 @@ def probe_prompts(tokenizer: Any) -> list[list[int]]:
     """Token ids of the probes in the tokenizer's own chat form, plain where it has none."""
     if not tokenizer.chat_template:
         return [list(tokenizer.encode(text)) for text in PROBES]
-    messages = [[{"role": "user", "content": text}] for text in PROBES]
-    encoded = [tokenizer.apply_chat_template(one, add_generation_prompt=True, return_dict=True) for one in messages]
-    return [list(one["input_ids"]) for one in encoded]
+    from langchain_core.messages import HumanMessage
+
+    from models.prompts import render
+
+    return [render(tokenizer, [HumanMessage(text)], model="the model") for text in PROBES]
 
 
 def torch_logits(model: Any) -> Logits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models import files, loading
+from models import files, loading, prompts, template_guard
 from models.chat import open_chat_model
 from models.errors import BrokenModel, DoesNotFit, TemplateFailed, UnsafeModel
 from models.files import cache_bytes_per_token, read_weights
 from models.loading import load_chat
+from models.memory import unload_all
 
 
 @pytest.fixture
@@ -171,6 +173,52 @@ def test_m06_a_template_that_fails_is_one_sentence(folder: Path, tmp_path: Path,
     with pytest.raises(TemplateFailed, match=reason) as found:
         open_chat_model(str(folder), home=tmp_path).invoke("hello")
     assert found.value.code == "template_failed"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}",
+        "{% macro again() %}{% for a in range(99999) %}{{ again() }}{% endfor %}{% endmacro %}{{ again() }}",
+        "{% set grown = namespace(text='0123456789' * 1000) %}"
+        "{% for a in range(60) %}{% set grown.text = grown.text ~ grown.text %}{% endfor %}",
+    ],
+    ids=["nested loops", "a macro that calls itself", "a text that doubles"],
+)
+def test_m06_a_template_without_an_end_is_ended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    """The same thread goes on afterwards, and another conversation is answered."""
+    limits = {"seconds": 0.5, "memory_bytes": 200 * 1024**2}
+    monkeypatch.setattr(prompts, "bounded", lambda: template_guard.bounded(**limits))
+    good = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").write_text(template)
+    began = time.monotonic()
+    with pytest.raises(TemplateFailed) as found:
+        open_chat_model(str(folder), home=tmp_path).invoke("hello")
+    assert time.monotonic() - began < 10
+    assert found.value.code == "template_failed"
+    unload_all()
+    (folder / "chat_template.jinja").write_text(good)
+    assert open_chat_model(str(folder), home=tmp_path, max_new_tokens=2).invoke("hello").usage_metadata
+
+
+def endless(seconds: float) -> None:
+    with template_guard.bounded(seconds):
+        while True:
+            pass
+
+
+def test_the_template_guard_leaves_what_ends_in_time_alone() -> None:
+    for _ in range(200):
+        with template_guard.bounded(seconds=0.05):
+            time.sleep(0)
+    began = time.monotonic()
+    with pytest.raises(template_guard.TemplateEndless):
+        endless(seconds=0.2)
+    assert time.monotonic() - began < 5
+    total = sum(range(2_000_000))  # nothing arrives late
+    assert total == 1999999000000
 
 
 def test_m06_a_model_without_a_template_says_so(folder: Path, tmp_path: Path) -> None:
