@@ -186,6 +186,7 @@ class _Run:
         final = self.folder / "model"
         shutil.rmtree(final, ignore_errors=True)
         learner.save(final, self.task)
+        self.task.calibrate(final, self.home, list(splits.validation if len(splits.validation) else splits.train))
         for done_with in ("judged", "averages"):
             shutil.rmtree(self.folder / done_with, ignore_errors=True)
         return write_report(self.folder, self.recipe, self.task, splits, found, learner, self.home)
