@@ -35,23 +35,17 @@ def extract_eml(data: bytes) -> Extracted:
 def extract_mbox(data: bytes) -> Extracted:
     """A mailbox; every message is a part, positions read "message 3: Re: Offer"."""
     writer = MailWriter()
-    starts = [match.end() for match in _ENVELOPE.finditer(data)]
-    begins = [match.start() for match in _ENVELOPE.finditer(data)]
-    ends = [*begins[1:], len(data)]
-    for number, (start, end) in enumerate(zip(starts, ends, strict=True), start=1):
+    envelopes = [match.span() for match in _ENVELOPE.finditer(data)] or [(0, 0)]
+    ends = [*(begin for begin, _ in envelopes[1:]), len(data)]
+    for number, ((_, start), end) in enumerate(zip(envelopes, ends, strict=True), start=1):
         if number > _MAX_MESSAGES:
             writer.composer.warnings.append(
                 ("partial", f"holds more than {_MAX_MESSAGES} messages; the first were read.")
             )
             break
         writer.message(_parsed(data[start:end]), 0, number)
-    writer.composer.facts = {"messages": str(len(starts))}
+    writer.composer.facts = {"messages": str(len(envelopes))}
     return writer.extracted()
-
-
-def is_mailbox(data: bytes) -> bool:
-    """Whether the bytes begin as a mailbox does."""
-    return _ENVELOPE.match(data[:4096]) is not None
 
 
 def _parsed(data: bytes) -> Message[Any, Any]:

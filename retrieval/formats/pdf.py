@@ -19,7 +19,8 @@ _CATALOG = re.compile(rb"(\d+)\s+(\d+)\s+obj\s*<<[^>]{0,500}?/Type\s*/Catalog\b"
 _PAGE_GAP = "\n\n"
 _NAMED = 12
 _GIVEN_UP = 50
-_FACTS = ("Title", "Author", "Subject", "Keywords", "CreationDate")
+_FACTS = ("Title", "Author", "Subject", "Keywords")
+_DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)(\d\d)")
 
 
 def extract_pdf(data: bytes) -> Extracted:
@@ -111,8 +112,10 @@ def _reopened(data: bytes) -> pypdfium2.PdfDocument:
 
 
 def _facts(document: pypdfium2.PdfDocument) -> dict[str, str]:
-    found = {name: clean(document.get_metadata_value(name)).strip()[:500] for name in _FACTS}
-    return {name.lower().replace("creationdate", "created"): value for name, value in found.items() if value}
+    found = {name.lower(): clean(document.get_metadata_value(name)).strip()[:500] for name in _FACTS}
+    date = _DATE.match(clean(document.get_metadata_value("CreationDate")))
+    found["created"] = "-".join(date.groups()) if date else ""
+    return {name: value for name, value in found.items() if value}
 
 
 def _warnings(data: bytes, count: int, pages: _Pages) -> list[tuple[str, str]]:

@@ -21,8 +21,7 @@ def code_of(data: bytes, name: str = "a.docx") -> str:
     try:
         parse(data, name)
     except Refused as error:
-        assert error.code in DOCUMENT_ERRORS
-        return error.code
+        return error.code if error.code in DOCUMENT_ERRORS else f"the unknown code {error.code}"
     return "ready"
 
 
@@ -112,7 +111,7 @@ def test_d05_damaged_bytes_anywhere_end_in_text_or_a_named_reason(kind: str) -> 
         for _ in range(chance.randrange(1, 8)):
             at = chance.randrange(len(broken) + 1)
             broken[at : at + chance.randrange(2)] = bytes(chance.randrange(256) for _ in range(chance.randrange(3)))
-        code_of(bytes(broken), f"a.{kind}")
+        assert "unknown" not in code_of(bytes(broken), f"a.{kind}")
 
 
 HOSTILE = {

@@ -47,7 +47,7 @@ def test_d27_attachments_are_named_and_never_written(
     mail.add_attachment(b"data", maintype="application", subtype="pdf", filename=name)
     found = parse(mail.as_bytes(), "a.eml")
     assert found.text.endswith(f"Attachment: {name}")
-    assert [code for code, _ in found.warnings][0] == "attachments"
+    assert "attachments" in dict(found.warnings)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -56,10 +56,12 @@ def test_d27_messages_in_each_other_end_at_a_depth(depth: int) -> None:
     inner = b"Subject: innermost\r\n\r\nwords"
     for level in range(depth):
         inner = b"Subject: level %d\r\nContent-Type: message/rfc822\r\n\r\n" % level + inner
-    try:
-        assert 1 <= extract_eml(inner).text.count("Attached message") <= 5
-    except Refused as error:
-        assert (depth, error.code) == (1000, "too_complex")
+    if depth == 1000:
+        with pytest.raises(Refused) as error:
+            extract_eml(inner)
+        assert error.value.code == "too_complex"
+    else:
+        assert extract_eml(inner).text.count("Attached message") == 5
 
 
 def test_a_forwarded_message_is_read_with_the_one_that_carries_it() -> None:

@@ -123,6 +123,12 @@ def test_d24_invisible_characters_are_kept_and_flagged() -> None:
         assert parse(fine.encode(), "a.txt").warnings == []
 
 
+def test_a_pdfs_own_facts_are_kept() -> None:
+    facts = b"<< /Title (Plan) /Author (Anna) /CreationDate (D:20240229120000Z) >>"
+    found = parse(pdf(words("Body"), "", facts).replace(b"/Root 1 0 R", b"/Root 1 0 R /Info 6 0 R"), "a.pdf")
+    assert found.facts == {"kind": "pdf", "title": "Plan", "author": "Anna", "created": "2024-02-29"}
+
+
 def test_d20_markdown_is_kept_as_text() -> None:
     text = "# T\n\n![x](http://127.0.0.1:1/a.png) <b onclick=x()>b</b> [r][1] <http://a.example>\n\n[1]: http://b.example\n"
     assert parse(text.encode(), "a.md").text == text
@@ -269,6 +275,22 @@ def test_scanned_pages_are_read_where_ocr_is_installed(tmp_path: Path, ocr_doubl
     assert found.warnings == [("ocr", "was read by OCR on page 1; single letters may be wrong.")]
     assert found.facts["read_by"] == "OCR"
     assert outcome(tmp_path, "a.png", PNG) == "words of page 1"
+
+
+@pytest.mark.skipif(not retrieval.recognition.ocr_is_installed(), reason="needs the extra ocr")
+def test_a_real_scan_is_read(tmp_path: Path) -> None:
+    """Words printed on a page, the page made into a picture, the picture put on a page."""
+    import pypdfium2
+
+    printed = pypdfium2.PdfDocument(pdf(words("The barn has 27 doors.", size=24)))[0]
+    picture = printed.render(scale=2, grayscale=True).to_numpy().squeeze()
+    data = zlib.compress(picture.tobytes())
+    size = b"/Width %d /Height %d /ColorSpace /DeviceGray /BitsPerComponent 8" % (picture.shape[1], picture.shape[0])
+    head = b"<< /Type /XObject /Subtype /Image %s /Filter /FlateDecode /Length %d >>" % (size, len(data))
+    scan = pdf("q 600 0 0 800 0 0 cm /I Do Q", "", head + b"\nstream\n" + data + b"\nendstream")
+    found = read(tmp_path, "scan.pdf", scan)
+    assert "The barn has 27 doors" in found.text
+    assert [code for code, _ in found.warnings] == ["ocr"]
 
 
 def test_words_of_one_line_are_joined_and_wide_gaps_marked() -> None:
