@@ -36,8 +36,7 @@ def cache_problems(store: Store) -> list[str]:
     if damaged:
         return [f"full-text cache: {damaged} of its files are damaged or missing"]
     if store.commit() != commit:
-        behind = store.changes_since(commit)
-        return [] if behind is not None else ["full-text cache: it belongs to another history of the library"]
+        return []  # a moment behind or of another history: the next search brings it up to date or builds it anew
     return list(_differences(store, index))
 
 

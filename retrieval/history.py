@@ -48,7 +48,7 @@ def add_commit(db: sqlite3.Connection, document: int | None, first: int | None, 
 
 
 def _token(before: str, chance: str, *facts: int | None) -> str:
-    digest = blake2b(json.dumps([before, chance, *facts]).encode(), digest_size=8)
+    digest = blake2b(json.dumps([before, chance, *facts], default=repr).encode(), digest_size=8)
     return chance + digest.hexdigest()
 
 

@@ -99,12 +99,9 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
 
 
 def _readable(old: sqlite3.Connection, table: str, names: str, key: str) -> Iterator[tuple[Any, ...]]:
-    """Rows of a table: in one sweep as far as that goes, then each by its number."""
-    seen = 0
+    """Rows of a table: in one sweep as far as that goes, then each by its number, until none comes for long."""
     try:
-        for row in old.execute(f"SELECT {names} FROM {table} NOT INDEXED"):
-            seen = max(seen, row[0]) if isinstance(row[0], int) else seen
-            yield row
+        yield from old.execute(f"SELECT {names} FROM {table} NOT INDEXED")
         return
     except sqlite3.Error:
         misses = number = 0
@@ -114,7 +111,7 @@ def _readable(old: sqlite3.Connection, table: str, names: str, key: str) -> Iter
             found = old.execute(f"SELECT {names} FROM {table} WHERE {key} = ?", (number,)).fetchone()
         except sqlite3.Error:
             found = None
-        misses = 0 if found else misses + (number > seen)
+        misses = 0 if found else misses + 1
         if found:
             yield found
 

@@ -78,9 +78,12 @@ class SparseIndex:
                 wait_seconds = _FIRST_WAIT_SECONDS if self._index is None else _LATER_WAIT_SECONDS
                 with hold(self._store.folder / f"{_FOLDER}.lock", wait_seconds):
                     self._refresh_on_disk()
-            except (Locked, OSError):
+            except Locked:
                 if self._index is None:
                     self._refresh_in_memory()
+            except (OSError, ValueError):  # tantivy reports a full or failing disk as a ValueError
+                self._index = self._open_name = None
+                self._refresh_in_memory()
 
     def _may_write(self) -> bool:
         folder = self._store.folder

@@ -287,5 +287,6 @@ def test_g15_seeded_corruptions_are_found_and_mended_or_named(filled: Filled) ->
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(900)
 def test_g15_five_hundred_seeded_corruptions(filled: Filled) -> None:
     print(json.dumps(campaign(filled, 500), indent=1))

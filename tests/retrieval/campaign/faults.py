@@ -1,0 +1,112 @@
+"""Kills and failing file operations at every point where a library touches the disk, through strace.
+
+A worker is forked with everything loaded, traced, and then told to begin, so that a point costs a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.retrieval.campaign.judge import Judge
+from tests.retrieval.campaign.worker import Operation, Word, do, listened, once_through, opened, started
+
+CALLS = ("pwrite64", "write", "fdatasync", "fsync", "ftruncate", "rename", "renameat2", "unlink", "mkdir")
+FAULTS = {"kill": "signal=KILL", "full": "error=ENOSPC", "io": "error=EIO"}
+_ATTACH_SECONDS = 10.0
+
+BEFORE: list[Operation] = [
+    ["put", [[f"old{number}", f"old{number} " + "some words that were there before " * 30] for number in range(6)]],
+    ["move", "default", "old5", "second"],
+]
+DURING: list[Operation] = [
+    ["put", [["new1", "new1 " + "added words " * 90]]],
+    ["put", [["new2", "new2 of a group"], ["new3", "new3 of a group " + "with more words " * 80], ["new4", "new4"]]],
+    ["put", [["old1", "old1 has other words now " * 60], ["new2", "new2 is another"]]],
+    ["remove", "default", "old2"],
+    ["move", "default", "old3", "second"],
+    ["reembed", "hash-32"],
+    ["remove", "second", "old5"],
+    ["put", [["new5", "new5 " + "the last words " * 50]]],
+]
+
+
+def prepared(root: Path) -> Path:
+    """A library with some documents in it, to be copied for each point."""
+    path = root / "prepared"
+    with opened(path) as library:
+        for operation in BEFORE:
+            do(path, library, operation)
+    return path
+
+
+def traced(path: Path, options: list[str], operations: list[Operation] = DURING) -> tuple[list[Word], int]:
+    """(what the worker said, its exit status) of one run under strace with these options."""
+    worker, line, begin = started(once_through(operations), path, 0)
+    command = ["strace", "-f", "-qq", *options, "-p", str(worker)]
+    tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    said: list[Word] = []
+    listener = threading.Thread(target=lambda: said.extend(listened(line)))
+    listener.start()
+    with begin:
+        deadline = time.monotonic() + _ATTACH_SECONDS
+        while re.search(r"TracerPid:\t0\n", Path(f"/proc/{worker}/status").read_text()):
+            if tracer.poll() is not None or time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
+        begin.send(b"!")
+    _, status = os.waitpid(worker, 0)
+    listener.join()
+    tracer.wait()
+    assert tracer.stderr is not None
+    tracer.stderr.close()
+    return said, status
+
+
+def counted(root: Path, source: Path) -> Counter[str]:
+    """How often each call is made in one run without faults."""
+    path, log = root / "counted", root / "log"
+    shutil.copytree(source, path)
+    said, status = traced(path, ["-e", f"trace={','.join(CALLS)}", "-o", str(log)])
+    assert status == 0, said[-1:]
+    shutil.rmtree(path)
+    lines = log.read_text().splitlines()
+    threads = Counter(line.split()[0] for line in lines)
+    main = threads.most_common(1)[0][0]
+    return Counter(match[1] for line in lines if (match := re.match(rf"{main}\s+(\w+)\(", line)))
+
+
+def every_point(judge: Judge, every: int, budget_seconds: float) -> dict[str, int]:
+    """One fault at each point of each call, or at every n-th; how many points there were of each fault."""
+    began = time.monotonic()
+    done: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        root = Path(folder)
+        source = prepared(root)
+        before = Judge()
+        before.judge(source, [("done", operation, "") for operation in BEFORE])
+        points = [
+            (fault, call, at)
+            for call, count in counted(root, source).items()
+            for at in range(1, count + 1)
+            for fault in FAULTS
+        ][::every]
+        for fault, call, at in points:
+            if time.monotonic() - began > budget_seconds:
+                break
+            path = root / "library"
+            shutil.copytree(source, path)
+            options = ["-e", f"trace={call}", "-e", f"inject={call}:{FAULTS[fault]}:when={at}", "-o", "/dev/null"]
+            judge.sure = before.sure
+            said, _ = traced(path, options)
+            judge.judge(path, said)
+            done[fault] += 1
+            shutil.rmtree(path)
+    return dict(done)
