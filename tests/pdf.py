@@ -8,6 +8,12 @@ from pathlib import Path
 
 
 def write_pdf(path: Path, pages: Sequence[str]) -> Path:
+    """Write `pdf_of` these pages to a file."""
+    path.write_bytes(pdf_of(pages))
+    return path
+
+
+def pdf_of(pages: Sequence[str]) -> bytes:
     """A PDF 1.4 with one page a text, in Helvetica, lines wrapped at 80 characters; Latin-1 text only."""
     kids = " ".join(f"{4 + 2 * index} 0 R" for index in range(len(pages)))
     objects = [
@@ -20,20 +26,19 @@ def write_pdf(path: Path, pages: Sequence[str]) -> Path:
         resources = "/Resources << /Font << /F1 3 0 R >> >>"
         page = f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] {resources} /Contents {5 + 2 * index} 0 R >>"
         objects += [page.encode(), b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content)]
-    path.write_bytes(write_objects(objects))
-    return path
+    return write_objects(objects)
 
 
 def write_objects(objects: Sequence[bytes]) -> bytes:
     """A PDF 1.4 of these objects, numbered from 1; the first is the catalog."""
-    body, offsets = b"%PDF-1.4\n", []
+    body, offsets = bytearray(b"%PDF-1.4\n"), []
     for number, value in enumerate(objects, start=1):
         offsets.append(len(body))
         body += b"%d 0 obj\n%s\nendobj\n" % (number, value)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, len(body))
-    return body + head + table + trailer
+    return bytes(body + head + table + trailer)
 
 
 def _content(text: str) -> bytes:

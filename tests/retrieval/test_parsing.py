@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 import retrieval.parsing
 from retrieval.errors import DocumentError
+from retrieval.formats import Extracted
 from retrieval.parsing import ParserPool
-from tests.pdf import write_pdf
+from tests.pdf import pdf_of, write_objects, write_pdf
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,3 +139,34 @@ def test_k13_no_descriptor_or_child_is_left(tmp_path: Path) -> None:
             children = list(pool._all)
         assert all(child._process.returncode is not None for child in children)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def parsed(folder: Path, name: str, data: bytes) -> Extracted | str:
+    """A document as a fresh child reads it, or the code of its reason."""
+    (folder / name).write_bytes(data)
+    descriptor = os.open(folder / name, os.O_RDONLY)
+    try:
+        with ParserPool(1) as pool:
+            return pool.parse(descriptor, name)
+    except DocumentError as error:
+        return error.code
+    finally:
+        os.close(descriptor)
+
+
+def test_d07_a_pdf_that_swells_costs_one_child(tmp_path: Path) -> None:
+    """A page of a kilobyte that unpacks, twice, to 300 MiB of drawing commands."""
+    packed = zlib.compress(zlib.compress(b"q Q " * (75 << 20), 6), 9)
+    content = b"<< /Length %d /Filter [/FlateDecode /FlateDecode] >>\nstream\n%s\nendstream" % (len(packed), packed)
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R >>"
+    bomb = write_objects([b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Kids [3 0 R] /Count 1 >>", page, content])
+    assert len(bomb) < 10_000
+    began = time.monotonic()
+    assert parsed(tmp_path, "bomb.pdf", bomb) in ("too_complex", "timeout", "corrupt", "no_text")
+    assert time.monotonic() - began < 30
+
+
+def test_d08_a_pdf_of_ten_thousand_pages_is_read_whole(tmp_path: Path) -> None:
+    found = parsed(tmp_path, "long.pdf", pdf_of([f"page {number}" for number in range(10_000)]))
+    assert isinstance(found, Extracted)
+    assert (len(found.page_starts), found.text[-9:], found.warnings) == (10_000, "page 9999", [])
