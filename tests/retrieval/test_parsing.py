@@ -155,8 +155,8 @@ def parsed(folder: Path, name: str, data: bytes) -> Extracted | str:
 
 
 def test_d07_a_pdf_that_swells_costs_one_child(tmp_path: Path) -> None:
-    """A page of a kilobyte that unpacks, twice, to 300 MiB of drawing commands."""
-    packed = zlib.compress(zlib.compress(b"q Q " * (75 << 20), 6), 9)
+    """A page of a kilobyte that unpacks, twice, to 700 MiB."""
+    packed = zlib.compress(zlib.compress(b" " * (700 << 20), 1), 9)
     content = b"<< /Length %d /Filter [/FlateDecode /FlateDecode] >>\nstream\n%s\nendstream" % (len(packed), packed)
     page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R >>"
     bomb = write_objects([b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Kids [3 0 R] /Count 1 >>", page, content])
