@@ -216,12 +216,14 @@ class Library(Upkeep):
         mode: SearchMode = "hybrid",
         collections: Sequence[str] | None = None,
         where: Mapping[str, Any] | None = None,
+        tidy: bool = False,
     ) -> list[Document]:
         """The passages that fit a query best, best first.
 
         `where` limits the search to passages of which all of this is true: document, document_id, collection, path,
         page, position, a name of the person's metadata or of what the file says of itself, each equal to a value or
         one of a list, or {"$ne", "$gt", "$gte", "$lt", "$lte", "$nin", "$contains"}; joined by "$and", "$or", "$not".
+        With `tidy`, passages that follow each other in a document become one, and copies of a better one are left out.
 
         Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (of the mode;
         higher is better), dense_score (cosine, always), sparse_score and sparse_coverage (share of the query's
@@ -231,7 +233,7 @@ class Library(Upkeep):
             IndexModelMismatch: the passages were embedded by another model.
             BadFilter: `where` has a form that is not known.
         """
-        return self._engine.search(query, top_k, mode, collections, where)
+        return self._engine.search(query, top_k, mode, collections, where, tidy)
 
     def explain(
         self,
@@ -276,5 +278,5 @@ class Library(Upkeep):
         return LibraryVectorStore(self, collection)
 
     def as_retriever(self, **search: Any) -> LibraryRetriever:
-        """A LangChain retriever over this library; takes `search`'s top_k, mode, collections and where."""
+        """A LangChain retriever over this library; takes `search`'s top_k, mode, collections, where and tidy."""
         return LibraryRetriever(library=self, **search)

@@ -21,6 +21,7 @@ from retrieval.fusion import fuse
 from retrieval.records import SearchMode, searched_collections
 from retrieval.sparse import SparseIndex
 from retrieval.store import Passage, Store
+from retrieval.tidy import tidied
 from retrieval.where import Where, allowed_chunks
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ CANDIDATES = 100
 """Fetched from each list before fusion; four times the passages asked for, if that is more."""
 RERANKED = 30
 _CHARACTERS_PER_TOKEN = 16
+_FOR_TIDYING = 3
+"""Times as many passages as asked for, of which neighbours and copies then become one."""
 
 
 class Reranker(Protocol):
@@ -80,10 +83,19 @@ class SearchEngine:
             self._sparse.close()
 
     def search(
-        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None = None
+        self,
+        query: str,
+        top_k: int,
+        mode: SearchMode,
+        collections: Sequence[str] | None,
+        where: Where | None = None,
+        tidy: bool = False,
     ) -> list[Document]:
         """The best passages as LangChain documents; see `Library.search`."""
-        return [_document(hit) for hit in self._hits(query, top_k, mode, collections, where)]
+        hits = self._hits(query, _FOR_TIDYING * top_k if tidy else top_k, mode, collections, where)
+        if tidy:
+            hits = tidied(hits, self._store.text)[:top_k]
+        return [_document(hit) for hit in hits]
 
     def explain(
         self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None = None
@@ -220,6 +232,7 @@ class LibraryRetriever(BaseRetriever):
     mode: SearchMode = "hybrid"
     collections: list[str] | None = None
     where: dict[str, Any] | None = None
+    tidy: bool = False
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, top_k: int | None = None
@@ -230,5 +243,6 @@ class LibraryRetriever(BaseRetriever):
             mode=self.mode,
             collections=self.collections,
             where=self.where,
+            tidy=self.tidy,
         )
         return found
