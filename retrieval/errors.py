@@ -155,6 +155,19 @@ class Locked(LibraryError):
         )
 
 
+class NoLocks(LibraryError):
+    """The folder's file system does not keep two writers apart."""
+
+    code = "no_locks"
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            library,
+            f"The file system of {library} has no working locks, so two writers could damage the library; "
+            "put the data folder on a local disk.",
+        )
+
+
 class ReadOnly(LibraryError):
     """The library's folder or disk does not allow writing."""
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from retrieval.digests import text_sha256
 from retrieval.embedder import Embedder
 from retrieval.errors import DocumentError, EmptyFile, NotRegularFile, UnsupportedType
+from retrieval.filesystem import network_file_system
 from retrieval.formats import Extracted
 from retrieval.formats.text import clean
 from retrieval.loaders import Limits
@@ -283,6 +284,10 @@ class Ingest:
                 self._report.stopped = True
 
     def _finished(self) -> IngestReport:
+        kind = network_file_system(self._store.folder)
+        if kind is not None:
+            message = f"The library lies on a network file system ({kind}): use it from one machine at a time."
+            self._report.warnings.append(IngestNote("library", "network_folder", message))
         self._when_done()
         self._report.seconds = round(time.monotonic() - self._began, 3)
         return self._report

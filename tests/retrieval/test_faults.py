@@ -14,12 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
+import retrieval.filesystem
+import retrieval.lock
+import retrieval.writer
 from retrieval import Library, TextDocument
-from retrieval.errors import Damaged, DiskFull, Locked, NewerSchema, ReadOnly
+from retrieval.errors import Damaged, DiskFull, Locked, NewerSchema, NoLocks, ReadOnly
 from retrieval.schema import FILE_NAME
 from retrieval.store import Store
 from tests.doubles import HashEmbeddings
@@ -238,7 +242,8 @@ def test_k05_a_backup_put_in_place_while_the_library_is_open_is_seen(small: Libr
     assert [hit.metadata["document"] for hit in small.search("plums")] == ["e"]
 
 
-def test_k11_deleted_text_never_comes_back(small: Library) -> None:
+@pytest.mark.parametrize("versions", [60, pytest.param(1000, marks=pytest.mark.faults)])
+def test_k11_deleted_text_never_comes_back(small: Library, versions: int) -> None:
     """One thread adds and removes while others search: every hit is whole, none is of a document removed before."""
     removed_until = [0]
     stop = threading.Event()
@@ -255,7 +260,7 @@ def test_k11_deleted_text_never_comes_back(small: Library) -> None:
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
-    for version in range(60):
+    for version in range(versions):
         small.add_texts([TextDocument(f"v{version}", f"versioned words number {version} " * 30)])
         if version:
             small.remove([f"v{version - 1}"])
@@ -434,3 +439,95 @@ def test_k13_no_descriptor_is_left_after_many_operations(small: Library, library
             library.search("number")
     small.search("number")
     assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+# The machine ----------------------------------------------------------------------------------------------------------
+
+
+def test_k10_a_file_system_without_locks_is_refused(
+    library_path: Path, embeddings: HashEmbeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval.lock, "_locking_devices", set())
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)  # what some network file systems do
+    with Library.open(library_path, embeddings) as library, pytest.raises(NoLocks, match="local disk") as error:
+        library.add_texts([TextDocument("a", "words")])
+    assert error.value.code == "no_locks"
+
+
+def test_k10_a_network_file_system_is_named(
+    library: Library, library_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    parent = str(library_path.parent).replace(" ", "\\040")
+    mounts.write_text(
+        "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        f"40 21 0:44 / {parent} rw shared:1 - nfs4 server:/share rw\n"
+        "41 21 0:45 / /elsewhere rw - cifs //server/share rw\n"
+    )
+    monkeypatch.setattr(retrieval.filesystem, "_MOUNTS", mounts)
+    report = library.add_texts([TextDocument("a", "words")])
+    assert [(warning.code, "nfs4" in warning.message) for warning in report.warnings] == [("network_folder", True)]
+    mounts.write_text("21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    assert library.add_texts([TextDocument("b", "words too")]).warnings == []
+
+
+def test_k12_neither_ids_nor_order_come_from_the_clock(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Earlier:
+            return cls(2001, 1, 1, tzinfo=tz)
+
+    library.add_texts([TextDocument("first", "red apples")])
+    path = tmp_path / "second.txt"
+    path.write_text("green apples")
+    os.utime(path, (4_000_000_000, 4_000_000_000))  # written in a future that the clock was set back from
+    with monkeypatch.context() as patch:
+        patch.setattr(retrieval.writer, "datetime", Earlier)
+        library.add([path])
+    library.add_texts([TextDocument("third", "blue apples")])
+    records = library.documents()
+    assert [record.document for record in records] == ["first", "second.txt", "third"]
+    assert records[1].added < records[0].added
+    assert {hit.metadata["document"] for hit in library.search("apples", mode="sparse")} == {
+        "first",
+        "second.txt",
+        "third",
+    }
+    path.write_text("yellow apples")
+    os.utime(path, (4_000_000_000, 4_000_000_000))
+    assert library.add([path]).changed == ["second.txt"]
+    assert library.verify()["problems"] == []
+    again = library.add_texts([TextDocument("first", "red apples")], collection="other")
+    library.remove(["first"], "other")
+    same = library.add_texts([TextDocument("first", "red apples")], collection="other")
+    assert again.document_ids == same.document_ids
+
+
+def test_k13_few_descriptors_are_enough_and_too_few_are_named(
+    library_path: Path, folder: Path, without_rights: Callable[[str], str]
+) -> None:
+    for number in range(100):
+        (folder / f"{number}.txt").write_text(f"document number {number}")
+    lines = """
+        import resource
+        library = Library.open(path, HashEmbeddings())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        print(len(library.add([folder]).added), len(library.search("document number 7")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 1, 64))
+        for number in range(3):
+            (folder / f"new{number}.txt").write_text("something new")
+        try:
+            report = library.add([folder])
+            print(sorted({failure.code for failure in report.failed}))
+        except RetrievalError as error:
+            print(error.code)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        library.add([folder])
+        print(len(library.documents()), library.verify()["problems"])
+        """
+    shown = without_rights(lines).splitlines()
+    assert shown[0] == "100 10"
+    assert shown[1] in ("parser_unavailable", "storage_error", "['unreadable']", "read_only")
+    assert shown[2] == "101 []"
