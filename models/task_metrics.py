@@ -1,4 +1,4 @@
-"""Metrics of classification, translation and summarization, shared by training and by `hearth eval`.
+"""Metrics of classification, numbers, entities, translation and summarization, shared by training and `hearth eval`.
 
 Sources: macro-F1 of scikit-learn; BLEU and chrF of sacrebleu (Post 2018, arXiv:1804.08771); ROUGE (Lin 2004,
 aclanthology.org/W04-1013) on lowercased letters and digits, without stemming.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -27,6 +27,91 @@ def classification_scores(predicted: Sequence[str], expected: Sequence[str]) -> 
     right = sum(a == b for a, b in zip(predicted, expected, strict=True))
     macro = f1_score(list(expected), list(predicted), average="macro", zero_division=0.0)
     return {"accuracy": right / len(expected), "macro_f1": float(macro)}
+
+
+def label_set_scores(predicted: Sequence[Collection[str]], expected: Sequence[Collection[str]]) -> dict[str, float]:
+    """`{micro_f1, macro_f1, exact}` of sets of labels, 0 to 1.
+
+    Micro counts every label of every row once; macro is the plain mean over the labels that occur on either side;
+    exact is the share of rows whose sets are equal.
+
+    Raises:
+        ValueError: nothing to score, or lists of different lengths.
+    """
+    _check(len(predicted), len(expected))
+    said, wanted = [set(own) for own in predicted], [set(own) for own in expected]
+    pairs = list(zip(said, wanted, strict=True))
+    each = []
+    for label in sorted(set().union(*said, *wanted)):
+        shared = sum(label in own and label in other for own, other in pairs)
+        each.append((shared, sum(label in own for own in said), sum(label in own for own in wanted)))
+    return {
+        "micro_f1": _f_score(*(sum(column) for column in zip(*each, strict=True))) if each else 1.0,
+        "macro_f1": fmean(_f_score(*one) for one in each) if each else 1.0,
+        "exact": fmean(float(own == other) for own, other in pairs),
+    }
+
+
+def number_scores(predicted: Sequence[float], expected: Sequence[float]) -> dict[str, float]:
+    """`{pearson, spearman, mse}`; a correlation with what never changes is 0.
+
+    Raises:
+        ValueError: nothing to score, or lists of different lengths.
+    """
+    from scipy.stats import rankdata
+
+    _check(len(predicted), len(expected))
+    return {
+        "pearson": correlation(predicted, expected),
+        "spearman": correlation(rankdata(predicted).tolist(), rankdata(expected).tolist()),
+        "mse": fmean((a - b) ** 2 for a, b in zip(predicted, expected, strict=True)),
+    }
+
+
+def correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Pearson's correlation, -1 to 1; 0 where one side never changes."""
+    import numpy as np
+
+    if min(np.ptp(first), np.ptp(second)) == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+Mark = tuple[int, int, str]  # where something begins and ends, end exclusive, and what it is
+
+
+def span_scores(predicted: Sequence[Collection[Mark]], expected: Sequence[Collection[Mark]]) -> dict[str, float]:
+    """`{f1, precision, recall}` over all rows and `f1_<label>` for each label, 0 to 1, as CoNLL counts.
+
+    A span is right where its beginning, its end and its label are (Tjong Kim Sang and De Meulder 2003,
+    aclanthology.org/W03-0419).
+
+    Raises:
+        ValueError: nothing to score, or lists of different lengths.
+    """
+    _check(len(predicted), len(expected))
+    counts = [sum(column) for column in zip(*span_counts(predicted, expected), strict=True)]
+    scores = {"f1": span_f1(counts), "precision": counts[0] / counts[1] if counts[1] else 0.0}
+    scores["recall"] = counts[0] / counts[2] if counts[2] else 0.0
+    for label in sorted({mark[2] for own in (*predicted, *expected) for mark in own}):
+        of_label = [[[mark for mark in own if mark[2] == label] for own in side] for side in (predicted, expected)]
+        rows = span_counts(of_label[0], of_label[1])
+        scores[f"f1_{label}"] = span_f1([sum(column) for column in zip(*rows, strict=True)])
+    return scores
+
+
+def span_counts(
+    predicted: Sequence[Collection[Mark]], expected: Sequence[Collection[Mark]]
+) -> list[tuple[int, int, int]]:
+    """For each row how many spans are right, how many were said and how many there are."""
+    pairs = [(set(said), set(wanted)) for said, wanted in zip(predicted, expected, strict=True)]
+    return [(len(said & wanted), len(said), len(wanted)) for said, wanted in pairs]
+
+
+def span_f1(counts: Sequence[float]) -> float:
+    """F1 of summed counts; 1 where there was nothing to find and nothing was said."""
+    right, said, wanted = counts
+    return 2 * right / (said + wanted) if said + wanted else 1.0
 
 
 def translation_scores(

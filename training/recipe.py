@@ -215,11 +215,11 @@ def load_recipe(name: str | Path, changes: typing.Mapping[str, Any] | None = Non
 
 def _small_changes(table: Any, where: str, *, wanted: bool) -> dict[str, Any]:
     """What `[small]` changes, as dotted keys; nothing where the small form is not wanted."""
-    if wanted and table is None:
+    if table is None and wanted:
         raise MissingKey(where, "small", "a table of changes for a run of seconds, such as training.steps = 4")
     if table is not None and not isinstance(table, dict):
         raise RecipeError(where, "small", repr(table), "a table of dotted keys with values")
-    return _dotted(table) if wanted else {}
+    return _dotted(table) if table is not None and wanted else {}
 
 
 def _dotted(table: dict[str, Any], before: str = "") -> dict[str, Any]:

@@ -131,3 +131,32 @@ def test_a_missing_head_is_no_random_answer(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(BrokenModel, match="classifier"):
         TextClassifier(str(folder), home=tmp_path)("the river")
+
+
+def test_a_second_text_stands_whole_beside_every_window(tmp_path: Path, float32: None) -> None:
+    folder = save_bert(tmp_path / "pairs", BertForSequenceClassification, labels=["a", "b"])
+    served = TextClassifier(str(folder), home=tmp_path)
+    found = served(long_text(60, 2), "who wrote the notes ?")
+    assert found.windows > 2
+    assert sum(label.score for label in found.labels) == pytest.approx(1)
+    peer = pipeline("text-classification", model=str(folder), top_k=None)
+    theirs = peer([{"text": TEXTS[0], "text_pair": "who wrote the notes ?"}])[0]
+    own = served(TEXTS[0], "who wrote the notes ?")
+    assert [label.score for label in own.labels] == pytest.approx([item["score"] for item in theirs], abs=1e-5)
+
+
+def test_a_learned_number_is_given_as_it_is(tmp_path: Path, float32: None) -> None:
+    folder = save_bert(tmp_path / "number", BertForSequenceClassification, labels=["score"], problem_type="regression")
+    own = TextClassifier(str(folder), home=tmp_path)(TEXTS[0])
+    theirs = pipeline("text-classification", model=str(folder), function_to_apply="none")(TEXTS[0])
+    assert own.score == pytest.approx(theirs[0]["score"], abs=1e-5)
+    assert own.chosen == ("score",)
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(None, 1), (0.0, 1), (1.0, 0)])
+def test_a_label_holds_from_the_model_s_own_threshold_on(
+    tmp_path: Path, float32: None, threshold: float | None, count: int
+) -> None:
+    own = {} if threshold is None else {"label_threshold": threshold}
+    folder = save_bert(tmp_path / "sure", BertForSequenceClassification, labels=["a", "b", "c"], **own)
+    assert len(TextClassifier(str(folder), home=tmp_path)(TEXTS[0]).chosen) == count

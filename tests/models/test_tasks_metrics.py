@@ -6,7 +6,15 @@ import itertools
 
 import pytest
 
-from models.task_metrics import classification_scores, rouge, summary_scores, translation_scores
+from models.task_metrics import (
+    classification_scores,
+    label_set_scores,
+    number_scores,
+    rouge,
+    span_scores,
+    summary_scores,
+    translation_scores,
+)
 
 
 def test_accuracy_and_macro_f1_by_hand() -> None:
@@ -15,6 +23,34 @@ def test_accuracy_and_macro_f1_by_hand() -> None:
     a = 2 * (1 / 2) * 1 / (1 / 2 + 1)
     b = 2 * (1 / 2) * (1 / 2) / (1 / 2 + 1 / 2)
     assert found == {"accuracy": pytest.approx(0.5), "macro_f1": pytest.approx((a + b + 0) / 3)}
+
+
+def test_label_sets_by_hand() -> None:
+    # a: right once, said twice, there once; b: right once, said once, there twice; c: never right
+    found = label_set_scores([{"a", "b"}, {"a"}, set()], [["a", "b"], ["b"], ["c"]])
+    assert found["micro_f1"] == pytest.approx(2 * 2 / (3 + 4))
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert found["exact"] == pytest.approx(1 / 3)
+
+
+def test_numbers_by_hand() -> None:
+    found = number_scores([1.0, 2.0, 4.0], [10.0, 20.0, 30.0])
+    assert found["pearson"] == pytest.approx(3 / (28 / 6) ** 0.5 / 2**0.5, rel=1e-6)
+    assert found["spearman"] == pytest.approx(1.0)
+    assert found["mse"] == pytest.approx((81 + 324 + 676) / 3)
+    assert number_scores([3.0, 3.0], [1.0, 2.0])["pearson"] == 0.0  # what never changes tells nothing
+
+
+def test_spans_by_hand() -> None:
+    said = [[(0, 3, "PER"), (4, 6, "LOC")], [], [(0, 2, "PER")]]
+    there = [[(0, 3, "PER"), (4, 6, "ORG")], [(7, 9, "LOC")], [(0, 3, "PER")]]
+    found = span_scores(said, there)
+    assert found["precision"] == pytest.approx(1 / 3)
+    assert found["recall"] == pytest.approx(1 / 4)
+    assert found["f1"] == pytest.approx(2 / 7)
+    assert found["f1_PER"] == pytest.approx(2 / 4)
+    assert found["f1_LOC"] == 0.0
+    assert span_scores([[]], [[]])["f1"] == 1.0
 
 
 def test_rouge_by_hand() -> None:

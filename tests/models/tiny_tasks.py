@@ -70,8 +70,7 @@ def save_bert(
             num_attention_heads=2,
             intermediate_size=32,
             max_position_embeddings=positions or window,
-            initializer_range=0.6,
-            **config,
+            **{"initializer_range": 0.6, **config},
         )
     ).eval()
     if not layers:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import BertModel
 
 from tests.models.conftest import float32, no_kept_models, save_tiny_encoder  # noqa: F401  fixtures
+from tests.models.tiny_tasks import save_bert
 from training.recipe import Recipe, recipe_from
 
 GOOD, BAD = "fine quick helpful bright calm".split(), "broken slow useless dull loud".split()
@@ -20,6 +22,12 @@ GOOD, BAD = "fine quick helpful bright calm".split(), "broken slow useless dull 
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny sentence encoder; treat it as read-only."""
     return save_tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT without a head, whose tokenizer joins pairs; treat it as read-only."""
+    return save_bert(tmp_path_factory.mktemp("bert"), BertModel, window=48, initializer_range=0.1)
 
 
 def opinions(count: int, seed: int = 0) -> list[dict[str, Any]]:

@@ -1,35 +1,44 @@
-"""Text classification: one label, several labels at once, or a number, for a text or a pair of texts.
-
-Source of the loss with smoothing: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567.
-"""
+"""Text classification: one label, several labels at once, or a number, for a text or a pair of texts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from training.data import LINE, SOURCE, Column, Part, Splits
 from training.errors import BadLabel, OneClass
-from training.tasks.base import Prediction, Row, Task, padded_inputs
+from training.recipe import Recipe
+from training.tasks.base import Prediction, Row, Task, change_config, padded_inputs
+from training.tasks.problems import PROBLEMS, Problem
 
 if TYPE_CHECKING:
     import torch
+
+    from training.evaluation import Tally
 
 
 @dataclass(frozen=True)
 class Options:
     """Keys of `[task]`.
 
-    `problem` "single" has one label a row, "multi" any number of them, "regression" a number. `names` gives the labels
-    other names than the data's, such as {"0": "negative"}; `pair` reads a second text from the column `text_pair`.
+    Attributes:
+        problem: "single" has one label a row, "multi" any number of them, "regression" a number.
+        pair: Read a second text from the column `text_pair`. Inference pairs, a premise and a hypothesis with a label
+            named "entailment", make a model that serves the role zero-shot.
+        names: Other names for the data's labels, such as {"0": "negative"}.
+        outside: The data's label for texts that none of the others fits. It is not learned as a class; a threshold
+            chosen on the validation part tells such texts apart and is saved with the model.
+        refused: The share of right validation answers that the threshold may refuse.
     """
 
     problem: Literal["single", "multi", "regression"] = "single"
     pair: bool = False
     names: dict[str, str] | None = None
+    outside: str | None = None
+    refused: float = 0.01
 
 
 class SequenceClassification(Task):
@@ -44,17 +53,28 @@ class SequenceClassification(Task):
 
     labels: tuple[str, ...] = ()
 
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        outside = self.options.outside
+        self.problem: Problem = PROBLEMS[self.options.problem](None if outside is None else self._name(outside))
+        self.metric, self.simple_rule = self.problem.metric, self.problem.simple_rule
+
     @property
     def columns(self) -> tuple[Column, ...]:
-        label = Column("label", "number" if self.options.problem == "regression" else "label")
+        label = Column("label", "number" if self._is_number else "label")
         pair = (Column("text_pair"),) if self.options.pair else ()
         return (Column("text"), *pair, label)
 
+    @property
+    def _is_number(self) -> bool:
+        return bool(self.options.problem == "regression")
+
     def prepare(self, splits: Splits) -> None:
-        if self.options.problem == "regression":
+        if self._is_number:
             self.labels = ("score",)
             return
         counts = Counter(label for labels in splits.train.column("label") for label in labels)
+        del counts[self.options.outside]
         if len(counts) < 2:
             only = next(iter(counts), "none")
             raise OneClass(
@@ -70,7 +90,8 @@ class SequenceClassification(Task):
             raise BadLabel(
                 row[SOURCE], f'has {len(row["label"])} labels; expected one, or set task.problem = "multi".', row[LINE]
             )
-        if unknown := [label for label in row["label"] if label not in self.labels]:
+        known = {*self.labels, self.options.outside}
+        if unknown := [label for label in row["label"] if label not in known]:
             raise BadLabel(
                 row[SOURCE],
                 f"the label {unknown[0]!r} of the {part} part is not among the training labels "
@@ -79,14 +100,12 @@ class SequenceClassification(Task):
             )
 
     def config_changes(self) -> dict[str, Any]:
-        named = self.options.names or {}
-        names = [named.get(label, label) for label in self.labels]
-        problem = {"single": "single_label_classification", "multi": "multi_label_classification"}
+        names = [self._name(label) for label in self.labels]
         return {
             "num_labels": len(names),
             "id2label": dict(enumerate(names)),
             "label2id": {name: index for index, name in enumerate(names)},
-            "problem_type": problem.get(self.options.problem, "regression"),
+            "problem_type": self.problem.name,
         }
 
     def feature(self, row: Row) -> dict[str, Any]:
@@ -96,78 +115,63 @@ class SequenceClassification(Task):
         if cut:
             encoded = self.tokenizer(row["text"], second, truncation=True, max_length=self.max_tokens)
         feature = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded} | {"cut": cut}
-        if self.options.problem == "regression":
+        if self._is_number:
             return feature | {"label": row["label"]}
-        return feature | {"label": [self.labels.index(label) for label in row["label"]]}
+        return feature | {"label": [self.labels.index(label) for label in row["label"] if label in self.labels]}
 
     def collate(self, features: Sequence[Mapping[str, Any]], seed: int) -> dict[str, torch.Tensor]:
-        import torch
-
-        batch = padded_inputs(self.tokenizer, features)
-        labels = [feature["label"] for feature in features]
-        if self.options.problem == "regression":
-            batch["labels"] = torch.tensor(labels, dtype=torch.float32)
-        elif self.options.problem == "multi":
-            batch["labels"] = torch.zeros(len(labels), len(self.labels))
-            for index, own in enumerate(labels):
-                batch["labels"][index, own] = 1.0
-        else:
-            batch["labels"] = torch.tensor([own[0] for own in labels])
-        return batch
+        targets = self.problem.targets([feature["label"] for feature in features], len(self.labels))
+        return padded_inputs(self.tokenizer, features) | {"labels": targets}
 
     def items(self, batch: Mapping[str, torch.Tensor]) -> int:
         return len(batch["labels"])
 
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        from torch.nn import functional
-
-        labels = batch["labels"]
         logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits.float()
-        if self.options.problem == "regression":
-            return functional.mse_loss(logits.squeeze(-1), labels, reduction="sum")
-        if self.options.problem == "multi":
-            each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-            return each.mean(-1).sum()
-        smoothing = self.recipe.training.label_smoothing
-        return functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+        return self.problem.loss(logits, batch["labels"], self.recipe.training.label_smoothing)
+
+    def calibrate(self, folder: Path, home: Path, rows: Sequence[Row]) -> None:
+        from models.tasks.classifier import THRESHOLD
+
+        if self._is_number:
+            return
+        chosen = self.problem.threshold(self._wanted(rows), self.predict(folder, home, rows), self.options.refused)
+        change_config(folder, {} if chosen is None else {THRESHOLD: chosen})
 
     def predict(self, folder: Path, home: Path, rows: Sequence[Row]) -> list[Prediction]:
         from models.tasks.classifier import TextClassifier
 
         served = TextClassifier(str(folder), home=home)
-        found = served.many([row["text"] for row in rows])
-        return [{"label": one.label, "scores": {label.label: label.score for label in one.labels}} for one in found]
+        pairs = [row["text_pair"] for row in rows] if self.options.pair else None
+        return [self.problem.prediction(found) for found in served.many([row["text"] for row in rows], pairs)]
 
     def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
-        labels = [label for own in train.column("label") for label in own]
-        commonest = self._named([max(self.labels, key=Counter(labels).__getitem__)])[0]
-        return [{"label": commonest, "scores": {commonest: 1.0}} for _ in rows]
+        said = self.problem.simple(self._wanted(train))
+        return [said for _ in rows]
 
     def scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, float]:
-        from models.task_metrics import classification_scores
+        return self.problem.scores(self._wanted(rows), predictions)
 
-        wanted = [self._named(row["label"])[0] for row in rows]
-        return classification_scores([prediction["label"] for prediction in predictions], wanted)
+    def row_scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float] | None:
+        return self.problem.row_scores(self._wanted(rows), predictions)
 
-    def row_scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float]:
-        return [
-            float(prediction["label"] in self._named(row["label"]))
-            for row, prediction in zip(rows, predictions, strict=True)
-        ]
+    def tally(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> Tally | None:
+        return self.problem.tally(self._wanted(rows), predictions)
 
     def single_labels(self, rows: Sequence[Row]) -> list[str]:
-        if self.options.problem != "single":
-            return []
-        return [self._named(row["label"])[0] for row in rows]
+        return [own[0] for own in self._wanted(rows)] if self.options.problem == "single" else []
 
     def example(self, feature: Mapping[str, Any]) -> str:
         labels = feature["label"]
-        shown = labels if self.options.problem == "regression" else [self.labels[index] for index in labels]
+        shown = labels if self._is_number else [self.labels[index] for index in labels]
         return f"{self.tokenizer.decode(feature['input_ids'])} ⟦{shown}⟧"
 
-    def _named(self, labels: Sequence[str]) -> list[str]:
-        named = self.options.names or {}
-        return [named.get(label, label) for label in labels]
+    def _wanted(self, rows: Iterable[Row]) -> list[Any]:
+        """Each row's labels as they are served, or its number."""
+        return [row["label"] if self._is_number else [self._name(label) for label in row["label"]] for row in rows]
+
+    def _name(self, label: str) -> str:
+        return str((self.options.names or {}).get(label, label))
 
 
 def _label_order(label: str) -> tuple[int, float, str]:
