@@ -198,7 +198,8 @@ class Damaged(LibraryError):
     def __init__(self, library: str, detail: str) -> None:
         self.detail = detail
         super().__init__(
-            library, f"The library file in {library} is damaged ({detail}); restore it from a backup or move it away."
+            library,
+            f"The library file in {library} is damaged ({detail}); run `hearth verify --repair`, or restore a backup.",
         )
 
 

@@ -37,6 +37,8 @@ class Condition:
             BadFilter: an operator or a value that is not known.
         """
         self.values: list[Any] = []
+        self.of_chunks = False
+        """Whether it tells passages of one document apart."""
         self.sql = self._all(where, _MOST_DEPTH)
 
     def _all(self, where: Any, depth: int) -> str:
@@ -89,6 +91,7 @@ class Condition:
     def _column(self, name: str) -> str:
         """The place of a name: a column, else the person's metadata, else what the file says of itself."""
         if name in _COLUMNS:
+            self.of_chunks |= _COLUMNS[name].startswith("c.")
             return _COLUMNS[name]
         path = _path(name)
         # Names have no marks or quotes in them (checked), so they may stand in the statement.
@@ -102,13 +105,19 @@ def allowed_chunks(store: Store, where: Where, collections: Sequence[str]) -> ND
         BadFilter: the filter has a form that is not known.
     """
     condition = Condition(where)
-    marks = ",".join("?" * len(collections))
+    columns, join, order = ("d.first_chunk, d.last_chunk", "", "d.first_chunk")
+    if condition.of_chunks:
+        columns, join, order = ("c.id, c.id", "JOIN chunks c ON c.document = d.id", "c.id")
     query = (
-        "SELECT c.id FROM documents d JOIN chunks c ON c.document = d.id"
-        f" WHERE d.status = 'ready' AND d.collection IN ({marks}) AND ({condition.sql}) ORDER BY c.id"
+        f"SELECT {columns} FROM documents d {join} WHERE d.status = 'ready' AND d.chunks > 0"
+        f" AND d.collection IN ({','.join('?' * len(collections))}) AND ({condition.sql}) ORDER BY {order}"
     )
-    rows = store.rows(query, [*collections, *condition.values])
-    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    ranges = np.array(store.rows(query, [*collections, *condition.values]), np.int64).reshape(-1, 2)
+    lengths = ranges[:, 1] - ranges[:, 0] + 1
+    # Each range counted up from its first: one running number less the numbers before it.
+    starts = np.repeat(ranges[:, 0] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+    allowed: NDArray[np.int64] = starts + np.arange(len(starts))
+    return allowed
 
 
 def _is_list(value: Any) -> bool:
