@@ -38,7 +38,8 @@ def extract_delimited(data: bytes) -> Extracted:
     except csv.Error as error:
         raise Refused("too_complex", f"has a field of more than {MAX_FIELD_CHARACTERS} characters.") from error
     if rows.ragged:
-        found = f"has {rows.ragged} rows with more or fewer fields than the others; they were kept as they are."
+        count = "1 row" if rows.ragged == 1 else f"{rows.ragged} rows"
+        found = f"has {count} with more or fewer fields than the others, kept with the fields that are there."
         composer.warnings.append(("ragged", found))
     return composer.extracted("row")
 
