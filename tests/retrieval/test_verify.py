@@ -281,9 +281,9 @@ def campaign(filled: Filled, wanted: int) -> dict[str, Any]:
 
 
 def test_g15_seeded_corruptions_are_found_and_mended_or_named(filled: Filled) -> None:
-    report = campaign(filled, 40)
+    report = campaign(filled, 25)
     print(json.dumps(report))
-    assert len(report["kinds"]) >= 10
+    assert len(report["kinds"]) >= 8
 
 
 @pytest.mark.campaign

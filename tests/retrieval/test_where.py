@@ -66,14 +66,13 @@ CASES: list[tuple[Facts, Callable[[str, Facts], bool]]] = [
 
 
 @pytest.mark.parametrize(("where", "fits"), CASES, ids=[str(where) for where, _ in CASES])
-@pytest.mark.parametrize("named", [0, 10_000])
 def test_a_filter_gives_what_brute_force_gives(
-    filled: Library, where: Facts, fits: Callable[[str, Facts], bool], named: int, monkeypatch: pytest.MonkeyPatch
+    filled: Library, where: Facts, fits: Callable[[str, Facts], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both ways of the word search: naming the passages, and asking for more."""
-    monkeypatch.setattr(retrieval.sparse, "_MOST_NAMED", named)
+    """Dense, and words in both ways: naming the passages, and asking for more."""
     facts = {record.document: record.metadata for record in filled.documents()}
-    for mode in ("dense", "sparse"):
+    for mode, named in (("dense", 0), ("sparse", 0), ("sparse", 10_000)):
+        monkeypatch.setattr(retrieval.sparse, "_MOST_NAMED", named)
         everything = filled.search(f"{WORDS[3]} {WORDS[8]}", top_k=1000, mode=mode)  # type: ignore[arg-type]
         expected = [hit.id for hit in everything if fits(hit.metadata["document"], facts[hit.metadata["document"]])]
         found = filled.search(f"{WORDS[3]} {WORDS[8]}", top_k=7, mode=mode, where=where)  # type: ignore[arg-type]
