@@ -21,7 +21,7 @@ from training.sources import Row, rows_of
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Kind = Literal["text", "label", "number", "texts", "messages", "tokens"]
+Kind = Literal["text", "label", "number", "texts", "messages", "tokens", "marks"]
 Layout = Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
 PARTS = ("train", "validation", "test")
 SOURCE, LINE = "_source", "_line"
@@ -32,7 +32,8 @@ class Column:
     """A column that a task reads.
 
     `kind` "text" must be text with something in it; "label" is a text, a whole number or a list of either; "texts" and
-    "tokens" are lists of texts; "messages" is a list of `{role, content}`. `blank` allows an empty text. `answer` is
+    "tokens" are lists of texts; "messages" is a list of `{role, content}`; "marks" is a list that says something about
+    the others, so it is no part of the question. `blank` allows an empty text. `answer` is
     what a model shall write: no part of what makes two rows the same question, and several answers may be right.
     """
 
@@ -176,6 +177,7 @@ def _checked(given: Any, column: Column, source: str, line: int) -> Any:
         "texts": (list, str),
         "messages": (list,),
         "tokens": (list,),
+        "marks": (list,),
     }[column.kind]
     if column.kind == "number" and isinstance(given, (str, int, float)):
         try:

@@ -60,7 +60,7 @@ class EntityRecognizer(TaskModel):
         """
         found = as_texts(texts)
         tokenizer = self.load().tokenizer
-        windows = windows_of(tokenizer, found, window=self.window, stride=self.window // 4)
+        windows = text_windows(tokenizer, found, self.window)
         scores = self._probabilities(windows)
         members: list[list[int]] = [[] for _ in found]
         for index, window in enumerate(windows):
@@ -76,7 +76,7 @@ class EntityRecognizer(TaskModel):
         best: dict[int, tuple[tuple[int, int], str, float]] = {}
         ends: dict[int, int] = {}
         for window, rows in zip(windows, scores, strict=True):
-            for word, (first, start, end) in _spans(window).items():
+            for word, (first, start, end) in word_spans(window).items():
                 # a window may begin or end inside a word: its true first token goes before the most central place
                 place = (start, -min(first, len(window) - 1 - first))
                 if word not in best or place < best[word][0]:
@@ -99,7 +99,12 @@ class EntityRecognizer(TaskModel):
         return rows
 
 
-def _spans(window: Window) -> dict[int, tuple[int, int, int]]:
+def text_windows(tokenizer: Any, texts: Sequence[str], window: int) -> list[Window]:
+    """The windows in which texts are read, a quarter of each shared with the next."""
+    return windows_of(tokenizer, texts, window=window, stride=window // 4)
+
+
+def word_spans(window: Window) -> dict[int, tuple[int, int, int]]:
     """For each word of a window its first token there, and its start and end in the text as far as the window goes."""
     found: dict[int, tuple[int, int, int]] = {}
     for position, (word, body) in enumerate(zip(window.words, window.body, strict=True)):
@@ -115,25 +120,28 @@ def _spans(window: Window) -> dict[int, tuple[int, int, int]]:
 
 
 def join(text: str, words: Sequence[_Word]) -> list[Entity]:
-    """Words to entities: B- and S- begin one; the rest go on with a neighbour of the same type, or begin one."""
-    entities: list[Entity] = []
-    group: list[_Word] = []
-    for word in words:
-        prefix, label = _parts(word.tag)
-        going_on = (
-            group
-            and prefix not in (_BEGIN, _SINGLE)
-            and _parts(group[-1].tag)[1] == label
-            and _parts(group[-1].tag)[0] not in (_END, _SINGLE)
-        )
-        if group and not going_on:
-            entities.append(_entity(text, group))
-            group = []
-        if word.tag != _OUTSIDE:
-            group.append(word)
-    if group:
-        entities.append(_entity(text, group))
-    return entities
+    """Words to entities, by `groups_of` their tags."""
+    return [_entity(text, words[first:end]) for first, end, _ in groups_of([word.tag for word in words])]
+
+
+def groups_of(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """First and last word, the last one exclusive, and type of each entity.
+
+    B- and S- begin one; the rest go on with a neighbour of the same type, or begin one: so IOB1, BIO and BIOES are read
+    alike, and bare types too.
+    """
+    groups: list[tuple[int, int, str]] = []
+    before = _OUTSIDE
+    for index, tag in enumerate(tags):
+        prefix, label = _parts(tag)
+        ended = before == _OUTSIDE or _parts(before)[0] in (_END, _SINGLE) or _parts(before)[1] != label
+        if tag != _OUTSIDE:
+            if ended or prefix in (_BEGIN, _SINGLE):
+                groups.append((index, index + 1, label))
+            else:
+                groups[-1] = (groups[-1][0], index + 1, label)
+        before = tag
+    return groups
 
 
 def _entity(text: str, group: Sequence[_Word]) -> Entity:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # kind -> module and class
 KINDS: dict[str, tuple[str, str]] = {
     "sequence-classification": ("sequence_classification", "SequenceClassification"),
+    "token-classification": ("token_classification", "TokenClassification"),
     "chat": ("chat", "Chat"),
     "dpo": ("dpo", "DPO"),
     "kto": ("kto", "KTO"),
