@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from transformers import BertModel
 
-from tests.models.conftest import float32, no_kept_models, save_tiny_encoder  # noqa: F401  fixtures
+from tests.models.conftest import (  # noqa: F401  fixtures
+    float32,
+    no_kept_models,
+    save_tiny_encoder,
+    tiny_chat_folder,
+)
 from tests.models.tiny_tasks import save_bert
 from training.recipe import Recipe, recipe_from
 
