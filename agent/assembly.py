@@ -86,11 +86,14 @@ class House:
     def library_at(self, path: Path) -> Library:
         """Another library with the same models, such as an evaluation's; the caller closes it.
 
-        Found passages are reranked where a cross-encoder serves that role.
+        Found passages are reranked where a cross-encoder serves that role; pictures and recordings are read where
+        models serve vision and speech.
         """
+        from agent.media import media_models
         from retrieval import Library
 
-        return Library.open(path, self.embeddings(), self.tasks().reranker())
+        media = media_models(self.roles(), self.home)
+        return Library.open(path, self.embeddings(), self.tasks().reranker(), models=media)
 
     def chat_model(self) -> LocalChatModel | RemoteChat:
         """The chat model that serves; its weights load at first use."""
