@@ -108,9 +108,10 @@ def allowed_chunks(store: Store, where: Where, collections: Sequence[str]) -> ND
     columns, join, order = ("d.first_chunk, d.last_chunk", "", "d.first_chunk")
     if condition.of_chunks:
         columns, join, order = ("c.id, c.id", "JOIN chunks c ON c.document = d.id", "c.id")
+    # The plus signs keep SQLite from walking all documents through the index of collections, out of their order.
     query = (
-        f"SELECT {columns} FROM documents d {join} WHERE d.status = 'ready' AND d.chunks > 0"
-        f" AND d.collection IN ({','.join('?' * len(collections))}) AND ({condition.sql}) ORDER BY {order}"
+        f"SELECT {columns} FROM documents d {join} WHERE +d.status = 'ready' AND d.chunks > 0"
+        f" AND +d.collection IN ({','.join('?' * len(collections))}) AND ({condition.sql}) ORDER BY {order}"
     )
     ranges = np.array(store.rows(query, [*collections, *condition.values]), np.int64).reshape(-1, 2)
     lengths = ranges[:, 1] - ranges[:, 0] + 1
