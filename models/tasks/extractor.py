@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,7 @@ from models.tasks.spans import LONGEST_ANSWER_TOKENS, Scores, Span, best_spans
 from models.tasks.windows import Window, batches, padded, windows_of
 
 _STRIDE = 128
+NO_ANSWER_MARGIN = "no_answer_margin"  # the key of config.json
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,16 @@ class Extraction:
 class Extractor(TaskModel):
     """A span reader; long texts are read in overlapping windows.
 
-    The likeliest span wins over all windows; "no answer" wins where the model was taught it (SQuAD 2) and its score is
-    higher than every span's.
+    The likeliest span wins over all windows; "no answer" wins where the model was taught it (SQuAD 2) and its
+    log-probability is above every span's by more than the margin chosen when the model was trained, else 0.
     """
 
     role_name = "extract"
+
+    @property
+    def no_answer_margin(self) -> float:
+        """By how much the log-probability of "no answer" must be above the best span's."""
+        return float(self.config.get(NO_ANSWER_MARGIN) or 0.0)
 
     def __call__(self, question: str, text: str, *, can_abstain: bool = True) -> Extraction:
         """The answer to one question about one text; see `many`."""
@@ -78,8 +86,7 @@ class Extractor(TaskModel):
         """
         asked, given = as_texts(questions, "question"), as_texts(texts)
         tokenizer = self.load().tokenizer
-        stride = min(_STRIDE, self.window // 3)
-        windows = windows_of(tokenizer, given, window=self.window, stride=stride, before=asked)
+        windows = question_windows(tokenizer, asked, given, self.window)
         scored = self._scores(windows)
         members: list[list[Scores]] = [[] for _ in given]
         for window, scores in zip(windows, scored, strict=True):
@@ -91,7 +98,7 @@ class Extractor(TaskModel):
 
     def _answer(self, text: str, found: tuple[list[Span], float], can_abstain: bool) -> Extraction:
         spans, null = found
-        if not spans or (can_abstain and null > spans[0].score):
+        if not spans or (can_abstain and log_odds(null, spans[0].score) > self.no_answer_margin):
             return Extraction("", null, None, None, null, tuple(spans), self.name)
         start, end = _trimmed(text, spans[0].start, spans[0].end)
         return Extraction(text[start:end], spans[0].score, start, end, null, tuple(spans[1:]), self.name)
@@ -109,16 +116,30 @@ class Extractor(TaskModel):
                 window, length = windows[index], len(windows[index])
                 part = slice(-length, None) if left else slice(length)
                 start, end = starts[row, part], ends[row, part]
-                null = self._null_position(window)
+                null = null_position(tokenizer, window)
                 score = float(start[null] + end[null])
                 found[index] = Scores(start, end, window.body, window.offsets, score)
         return found
 
-    def _null_position(self, window: Window) -> int:
-        """Where the model says "no answer": its [CLS] token, wherever that stands."""
-        cls = self.load().tokenizer.cls_token_id
-        ids = window.inputs["input_ids"]
-        return ids.index(cls) if cls in ids else 0
+
+def log_odds(first: float, second: float) -> float:
+    """The difference of two probabilities' logarithms; what is too small to have one counts as the least number."""
+    return math.log(max(first, sys.float_info.min)) - math.log(max(second, sys.float_info.min))
+
+
+def question_windows(tokenizer: Any, questions: Sequence[str], texts: Sequence[str], window: int) -> list[Window]:
+    """The windows in which texts are read, the question whole before each.
+
+    Raises:
+        PromptTooLong: a question leaves no room for text.
+    """
+    return windows_of(tokenizer, texts, window=window, stride=min(_STRIDE, window // 3), before=questions)
+
+
+def null_position(tokenizer: Any, window: Window) -> int:
+    """Where "no answer" is said: at the [CLS] token, wherever that stands."""
+    ids = window.inputs["input_ids"]
+    return ids.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in ids else 0
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, tuple[str, str]] = {
     "sequence-classification": ("sequence_classification", "SequenceClassification"),
     "token-classification": ("token_classification", "TokenClassification"),
+    "question-answering": ("question_answering", "QuestionAnswering"),
     "chat": ("chat", "Chat"),
     "dpo": ("dpo", "DPO"),
     "kto": ("kto", "KTO"),
