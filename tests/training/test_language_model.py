@@ -1,4 +1,4 @@
-"""Language models from scratch: blocks, losses by hand, the baseline by counting, and that they learn and are judged."""
+"""Language models from scratch: blocks, losses by hand, the baseline by counting; that they learn and are judged."""
 
 from __future__ import annotations
 
