@@ -92,9 +92,15 @@ def available_memory_bytes() -> int:
     available = int(psutil.virtual_memory().available)
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")) - _reclaimable_bytes()
         if limit != "max":
             available = min(available, int(limit) - used)
     except (OSError, ValueError):
         pass  # no container, or one that tells nothing: the system's own figure stands
     return max(0, available)
+
+
+def _reclaimable_bytes() -> int:
+    """What a container counts as used and gives up at once: files read before, which the kernel keeps for later."""
+    lines = Path("/sys/fs/cgroup/memory.stat").read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "embed_in.weight")
-_WORKING_BYTES = 200 * 1024**2  # activations and the libraries' own buffers
+_WORKING_BYTES = 150 * 1024**2  # the libraries' own buffers
+_ACTIVATIONS = 20  # bytes for each number of the hidden state while a layer computes
 _PLANNED_CONTEXT = 8192  # tokens of attention cache counted before loading; longer windows fill only when used
 
 
@@ -204,11 +205,22 @@ def preflight(name: str, weights: Weights, config: dict[str, Any], choice: Devic
         DoesNotFit: more than is free now.
     """
     context = min(_PLANNED_CONTEXT, int(config.get("max_position_embeddings") or _PLANNED_CONTEXT))
-    needed = weights.parameters * _BYTES[choice.dtype] + cache_bytes_per_token(config) * context + _WORKING_BYTES
+    needed = weights.parameters * _BYTES[choice.dtype] + cache_bytes_per_token(config) * context
+    needed += _prompt_bytes(config, context) + _WORKING_BYTES
     available = make_room(needed, _free_gpu_bytes if choice.device == "cuda" else available_memory_bytes)
     if needed > available:
         raise DoesNotFit(name, needed, available)
     return needed
+
+
+def _prompt_bytes(config: dict[str, Any], context: int) -> int:
+    """What reading a prompt of so many tokens takes at once: its attention mask and a layer's activations.
+
+    Without it the peak at 8,000 tokens of SmolLM2 is a sixth above the estimate; with it, six models of 23 to 309
+    million parameters stay within 13 %, libraries counted (VmHWM on Linux, the context filled).
+    """
+    hidden = config.get("hidden_size")
+    return 2 * context**2 + _ACTIVATIONS * context * (hidden if isinstance(hidden, int) else 0)
 
 
 def _load_chat(folder: Path, name: str, chat_template: str | None) -> LoadedChat:

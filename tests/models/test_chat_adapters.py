@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from models import loading
 from models.catalog import find
 from models.chat import LocalChatModel
 from models.chat_adapters import ModelExists, NoAdapter, adapted_choice, merge_adapter
+from models.engines.choice import engine_choice
 from models.engines.lora import AdapterMismatch
 from models.engines.openvino import available
 from models.engines.openvino_paged import EngineUnavailable
 from models.engines.parity import ParityFailed, torch_logits
 from models.errors import BrokenModel, ModelNotFound
 from models.manifest import intact, read_manifest
+from models.memory import make_room
 from models.prompts import render
 from models.registry import Registry
 from models.registry_errors import BaseDiffers
@@ -261,3 +264,23 @@ def test_m07_a_damaged_or_foreign_adapter_is_refused_unloaded(adapter: Path, tmp
     with pytest.raises((AdapterMismatch, BrokenModel)) as found:
         opened(adapter, tmp_path).load()
     assert str(adapter) in str(found.value)
+
+
+@needs_openvino
+def test_an_idle_openvino_engine_is_closed_and_opened_again(base: Path, home: Path) -> None:
+    chat = opened(base, home)
+    choice = engine_choice(chat.folder, home, chat.model, "cpu")
+    assert choice.engine("openvino") is not None
+    first = chat.invoke(QUESTION).content
+    stream = chat.stream(QUESTION)
+    text = str(next(stream).content)
+    make_room(1, lambda: 0)
+    assert text + "".join(str(chunk.content) for chunk in stream) == first
+    del stream
+    threads = [thread for thread in threading.enumerate() if thread.name == "hearth-openvino"]
+    assert threads
+    make_room(1, lambda: 0)
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert chat.invoke(QUESTION).content == first
