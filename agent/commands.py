@@ -67,7 +67,7 @@ def _ask(options: argparse.Namespace, house: House) -> dict[str, Any]:
 
     question = sys.stdin.read() if options.question == "-" else options.question
     if options.documents:
-        from retrieval.commands import ingest_with_progress
+        from retrieval.ingest_commands import ingest_with_progress
 
         report = ingest_with_progress(house, options.documents, house.settings.collection)
         for failure in report.failed:

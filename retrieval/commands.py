@@ -6,22 +6,15 @@ Registering them imports nothing heavy; each handler gives one JSON value and ea
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from retrieval import upkeep_commands
+from retrieval import ingest_commands, upkeep_commands
+from retrieval.ingest_commands import pair
 from retrieval.records import PRIVATE_PREFIX, SEARCH_MODES
 from retrieval.shown import shown
 
 if TYPE_CHECKING:
     from retrieval.library import Library
-    from retrieval.records import IngestProgress, IngestReport
 
 _TEXT_WIDTH = 300
 
@@ -41,13 +34,7 @@ class House(Protocol):
 
 def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     """Register the room's verbs."""
-    ingest = verbs.add_parser("ingest", parents=[common], help="bring files and folders into the library")
-    ingest.add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder")
-    _add_collection(ingest, "where they go")
-    ingest.add_argument("--watch", action="store_true", help="go on, and follow every change until stopped")
-    ingest.add_argument("--meta", metavar="KEY=VALUE", action="append", type=_pair, help="kept with each document")
-    ingest.set_defaults(handler=_ingest, render=_render_report)
-
+    ingest_commands.add_verb(verbs, common)
     documents = verbs.add_parser("documents", parents=[common], help="what is in the library")
     actions = documents.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", parents=[common], help="every document")
@@ -74,7 +61,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
         verb.add_argument("--mode", choices=SEARCH_MODES, default="hybrid")
         _add_collection(verb, "only this one")
         words = "only where this is so: document, page, kind ... or what was given with --meta (may be repeated)"
-        verb.add_argument("--where", metavar="KEY=VALUE", action="append", type=_pair, help=words)
+        verb.add_argument("--where", metavar="KEY=VALUE", action="append", type=pair, help=words)
         verb.set_defaults(handler=handler, render=render)
 
 
@@ -89,17 +76,6 @@ def _positive(text: str) -> int:
     return value
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    """`year=2020`: a number, true, false, null or a list where JSON reads it as one, else text."""
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise argparse.ArgumentTypeError(f"{text} is not KEY=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
 def _where(options: argparse.Namespace) -> dict[str, Any] | None:
     return dict(options.where) if options.where else None
 
@@ -108,76 +84,7 @@ def _scope(options: argparse.Namespace) -> list[str] | None:
     return [options.collection] if options.collection else None
 
 
-def ingest_with_progress(
-    house: House,
-    paths: Sequence[str | Path],
-    collection: str,
-    metadata: dict[str, Any] | None = None,
-    stop: threading.Event | None = None,
-) -> IngestReport:
-    """Bring paths into a collection with a progress bar on standard error, where that is a terminal."""
-    from tqdm import tqdm
-
-    from retrieval.records import IngestStopped
-
-    with tqdm(total=0, unit="file", file=sys.stderr, disable=None, leave=False) as bar:
-
-        def show(progress: IngestProgress) -> None:
-            if stop is not None and stop.is_set():
-                raise IngestStopped
-            bar.total = progress.total
-            bar.n = progress.done
-            bar.set_postfix_str(f"{progress.chunks} chunks, {progress.chunks_per_second:.0f}/s", refresh=False)
-            bar.update(0)
-
-        return house.library().add(paths, collection=collection, metadata=metadata, on_progress=show)
-
-
-@contextlib.contextmanager
-def _stopped_by_sigterm() -> Iterator[threading.Event]:
-    """Set when the system asks this process to end, which then ends in good order within a batch."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 # Handlers -----------------------------------------------------------------------------------------------------------
-
-
-def _ingest(options: argparse.Namespace, house: House) -> dict[str, Any]:
-    collection = options.collection or house.settings.collection
-    metadata = dict(options.meta) if options.meta else None
-    with _stopped_by_sigterm() as stop:
-        report = ingest_with_progress(house, options.paths, collection, metadata, stop)
-        if options.watch and not report.stopped:
-            _follow(
-                options.paths,
-                report,
-                stop,
-                lambda: ingest_with_progress(house, options.paths, collection, metadata, stop),
-            )
-    return report.to_json()
-
-
-def _follow(
-    paths: Sequence[str], report: IngestReport, stop: threading.Event, ingest: Callable[[], IngestReport]
-) -> None:
-    """Ingest again after every change until stopped by a signal or from the keyboard; the report grows with it."""
-    from retrieval.watch import changes
-
-    print(f"{_render_report(report.to_json())}\nWatching; stop with Ctrl-C.", file=sys.stderr)
-    with contextlib.suppress(KeyboardInterrupt):
-        for _ in changes(paths, stop):
-            later = ingest()
-            report.join(later)
-            if later.did_something:
-                print(_render_report(later.to_json()), file=sys.stderr)
 
 
 def _list(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
@@ -209,16 +116,6 @@ def _explain(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
 
 
 # What a person reads ------------------------------------------------------------------------------------------------
-
-
-def _render_report(value: dict[str, Any]) -> str:
-    counts = [f"{len(value[kind])} {kind}" for kind in ("added", "changed", "moved", "removed") if value[kind]]
-    counts += [f"{value['unchanged']} unchanged"] if value["unchanged"] or not counts else []
-    lines = [f"{', '.join(counts)}; {value['chunks']} chunks written in {value['seconds']:.1f} s."]
-    lines += ["Stopped early; the same command goes on from here."] if value["stopped"] else []
-    lines += [f"warning {note['code']}: {shown(note['message'])}" for note in value["warnings"]]
-    lines += [f"failed {note['code']}: {shown(note['message'])}" for note in value["failed"]]
-    return "\n".join(lines)
 
 
 def _render_documents(value: list[dict[str, Any]]) -> str:
