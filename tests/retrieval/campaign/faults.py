@@ -6,6 +6,7 @@ A worker is forked with everything loaded, traced, and then told to begin, so th
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -83,8 +84,11 @@ def counted(root: Path, source: Path) -> Counter[str]:
     return Counter(match[1] for line in lines if (match := re.match(rf"{main}\s+(\w+)\(", line)))
 
 
-def every_point(judge: Judge, every: int, budget_seconds: float) -> dict[str, int]:
-    """One fault at each point of each call, or at every n-th; how many points there were of each fault."""
+def every_point(judge: Judge, every: int, budget_seconds: float) -> tuple[dict[str, int], int]:
+    """One fault at each point of each call, or at every n-th; (how many of each fault, points there are of each).
+
+    The points come in a random order, the same each time, so that a machine too slow for all of them tries a sample.
+    """
     began = time.monotonic()
     done: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
@@ -92,12 +96,9 @@ def every_point(judge: Judge, every: int, budget_seconds: float) -> dict[str, in
         source = prepared(root)
         before = Judge()
         before.judge(source, [("done", operation, "") for operation in BEFORE])
-        points = [
-            (fault, call, at)
-            for call, count in counted(root, source).items()
-            for at in range(1, count + 1)
-            for fault in FAULTS
-        ][::every]
+        calls = counted(root, source)
+        points = [(fault, call, at) for call in calls for at in range(1, calls[call] + 1) for fault in FAULTS][::every]
+        random.Random(0).shuffle(points)
         for fault, call, at in points:
             if time.monotonic() - began > budget_seconds:
                 break
@@ -109,4 +110,4 @@ def every_point(judge: Judge, every: int, budget_seconds: float) -> dict[str, in
             judge.judge(path, said)
             done[fault] += 1
             shutil.rmtree(path)
-    return dict(done)
+    return dict(done), calls.total()
