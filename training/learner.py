@@ -99,7 +99,7 @@ def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool, own_base: P
             parameter.requires_grad_(any(part in name.split(".") for part in head))
     elif lora:
         model = _with_lora(model, recipe, label, head)
-    task.see(model, bf16)
+    task.see(model, home, bf16)
     if recipe.training.gradient_checkpointing:
         model.config.use_cache = False
         model.gradient_checkpointing_enable()

@@ -34,7 +34,7 @@ def prepared(kind: str, folder: Path, chat: Path, **options: Any) -> tuple[Prefe
     task = open_task(tiny_recipe(folder, chat, rows, {"kind": kind, "as_chat": False, **options}))
     assert isinstance(task, Preference)
     model = AutoModelForCausalLM.from_pretrained(str(chat), dtype=torch.float32)
-    task.see(model, False)
+    task.see(model, folder, False)
     task.attach(chat_tokenizer(), 512)
     layout = task.layout
     assert layout is not None

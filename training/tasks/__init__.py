@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 KINDS: dict[str, tuple[str, str]] = {
     "sequence-classification": ("sequence_classification", "SequenceClassification"),
     "token-classification": ("token_classification", "TokenClassification"),
+    "masked-language-model": ("masked_language_model", "MaskedLanguageModel"),
     "question-answering": ("question_answering", "QuestionAnswering"),
     "chat": ("chat", "Chat"),
+    "distilled-classification": ("distilled_classification", "DistilledClassification"),
     "dpo": ("dpo", "DPO"),
     "kto": ("kto", "KTO"),
     "language-model": ("language_model", "LanguageModel"),

@@ -88,8 +88,11 @@ class Task(ABC):
         """Changes to the base model's configuration, such as its labels."""
         return {}
 
-    def see(self, model: Any, bf16: bool) -> None:
-        """Is shown the model as it is before training, and whether it computes in bfloat16; comes before `attach`."""
+    def see(self, model: Any, home: Path, bf16: bool) -> None:
+        """Is shown the model as it is before training, the data folder, and whether it computes in bfloat16.
+
+        Comes before `attach`.
+        """
         self.base_config = model.config.to_dict()
 
     def attach(self, tokenizer: Any, window: int) -> None:

@@ -40,8 +40,8 @@ class Preference(Chat):
     simple_rule = "the base's own preferences"
     names: ClassVar[tuple[str, ...]]
 
-    def see(self, model: Any, bf16: bool) -> None:
-        super().see(model, bf16)
+    def see(self, model: Any, home: Path, bf16: bool) -> None:
+        super().see(model, home, bf16)
         self._model_then, self._bf16 = model, bf16
 
     @abstractmethod
