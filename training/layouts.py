@@ -1,13 +1,17 @@
 """The ways in which conversations lie in files, each turned into one: the messages before an answer, and the answer.
 
 Known are messages (`{role, content}`), ShareGPT (`{from, value}`), Alpaca (instruction, input, output), prompt and
-completion, and a question with its passages; a preference adds what should not have been answered.
+completion, a question with its passages, a text with its summary; a preference adds what should not have been answered.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 Values = Mapping[str, Any]
 Message = dict[str, str]
@@ -19,13 +23,15 @@ _COMPLETIONS = ("completion", "response", "output", "answer")
 def conversation_of(values: Values) -> dict[str, Any]:
     """`{messages, answer, references}` of a row in any of the known ways.
 
-    `references` are all the answers that count as right, the one to learn first.
+    `references` are all the answers that count as right; learned is the one that was given most often.
 
     Raises:
         ValueError: the row is laid out in none of them, or its last turn is not the assistant's.
     """
     if "question" in values and ("passages" in values or "context" in values):
         return _grounded(values)
+    if "text" in values and "summary" in values:
+        return _summed_up(values)
     turns = _turns(values)
     if not turns or turns[-1]["role"] != "assistant":
         raise ValueError("the conversation does not end with the assistant's turn.")
@@ -70,13 +76,31 @@ def _grounded(values: Values) -> dict[str, Any]:
     answers = values.get("answers", values.get("answer"))
     if isinstance(answers, Mapping):  # as SQuAD has them
         answers = answers.get("text")
-    found = [answers] if isinstance(answers, str) else [_text(one) for one in answers or []]
-    references = list(dict.fromkeys(one.strip() for one in found if one.strip())) or [NOT_IN_PASSAGES]
-    asked = [
-        {"role": _ROLES["human"] if message.type == "human" else message.type, "content": str(message.content)}
-        for message in answer_messages(str(values["question"]), passages)
-    ]
-    return {"messages": asked, "answer": references[0], "references": references}
+    found = [] if values.get("is_impossible") else _texts(answers)
+    return _replied(answer_messages(str(values["question"]), passages), found or [NOT_IN_PASSAGES])
+
+
+def _summed_up(values: Values) -> dict[str, Any]:
+    """A text to be summed up in the words it is asked in when serving, in `words` words at most."""
+    from models.prompts import summary_messages
+    from models.tasks.summarizer import DEFAULT_WORDS
+
+    text = values["text"] if isinstance(values["text"], str) else " ".join(_texts(values["text"]))
+    return _replied(
+        summary_messages(text, int(values.get("words") or DEFAULT_WORDS)), _texts(values["summary"]) or [""]
+    )
+
+
+def _replied(asked: Sequence[BaseMessage], replies: Sequence[str]) -> dict[str, Any]:
+    messages = [{"role": _ROLES.get(one.type, one.type), "content": str(one.content)} for one in asked]
+    counts = Counter(replies)
+    return {"messages": messages, "answer": max(counts, key=counts.__getitem__), "references": list(counts)}
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a value that is one or many, empty ones left out."""
+    given = [value] if isinstance(value, (str, Mapping)) else value or []
+    return [text for text in (_text(one).strip() for one in given) if text]
 
 
 def _turns(values: Values) -> list[Message]:
@@ -91,8 +115,8 @@ def _turns(values: Values) -> list[Message]:
         if name in values:
             return _system(values) + _messages(values[name])
     raise ValueError(
-        "expected messages, conversations, instruction and output, prompt and completion, or question, passages and "
-        f"answers; the columns are {', '.join(map(repr, values))}."
+        "expected messages, conversations, instruction and output, prompt and completion, text and summary, or "
+        f"question, passages and answers; the columns are {', '.join(map(repr, values))}."
     )
 
 

@@ -131,11 +131,12 @@ class _Run:
     def _features(self, learner: Learner, splits: Splits) -> Features:
         self.task.attach(learner.tokenizer, window_of(learner))
         features = make_features(self.task, splits.train, self.folder / "data" / "features.arrow")
-        share, limit = features.cut / max(1, len(features)), self.recipe.data.limits.too_long
+        rows = len(features) + features.empty
+        share, limit = features.cut / max(1, rows), self.recipe.data.limits.too_long
         if share > limit:
             raise TooLong(
                 ", ".join(self.recipe.data.train),
-                f"{features.cut:,} of {len(features):,} rows ({share:.0%}) are over {self.task.max_tokens} tokens "
+                f"{features.cut:,} of {rows:,} rows ({share:.0%}) are over {self.task.max_tokens} tokens "
                 "and would be cut; raise training.max_tokens or data.limits.too_long.",
             )
         return features

@@ -250,4 +250,4 @@ def test_a_chat_model_learns_its_answers_and_serves_them(
     report = run(recipe, home=tmp_path, folder=tmp_path / "run", show=lines.append)
     losses = [line["loss"] for line in lines if line["event"] == "step"]
     assert losses[-1] < losses[0] / 3
-    assert report["model"]["metrics"] == {"f1": 1.0, "exact": 1.0, "contains": 1.0}
+    assert report["model"]["metrics"] == {"f1": 1.0, "exact": 1.0, "contains": 1.0, "rougeL": 1.0}

@@ -19,7 +19,8 @@ def test_a_trained_tokenizer_gives_its_text_back_through_autotokenizer(kind: str
     loaded = AutoTokenizer.from_pretrained(str(tmp_path))
     ids = loaded(TEXTS[0])["input_ids"]
     assert ids == made(TEXTS[0])["input_ids"]
-    assert ids[-1] == loaded.eos_token_id and loaded.unk_token_id not in ids
+    assert ids[-1] == loaded.eos_token_id
+    assert loaded.unk_token_id not in ids
     back = loaded.decode(ids, skip_special_tokens=True)
     # WordPiece splits punctuation off and does not know where it stood
     assert back.replace(" ", "") == TEXTS[0].replace(" ", "") if kind == "wordpiece" else back == TEXTS[0]
@@ -39,7 +40,8 @@ def test_the_encoder_form_frames_texts_and_pairs(tmp_path: Path) -> None:
     made = train_tokenizer(TEXTS * 5, TokenizerOptions("wordpiece", 200), FORMS["encoder"], tmp_path, window=64)
     encoded = made("dog", "Hund")
     names = made.convert_ids_to_tokens(encoded["input_ids"])
-    assert names[0] == "[CLS]" and names.count("[SEP]") == 2
+    assert names[0] == "[CLS]"
+    assert names.count("[SEP]") == 2
     second = names.index("[SEP]") + 1
     assert encoded["token_type_ids"] == [0] * second + [1] * (len(names) - second)
 

@@ -116,10 +116,12 @@ class Chat(Task):
         from statistics import fmean
 
         from models.metrics import contains_answer, exact_match, token_f1
+        from models.task_metrics import summary_scores
 
         measures = {"f1": token_f1, "exact": exact_match, "contains": contains_answer}
         pairs = [(said["answer"], row["references"]) for row, said in zip(rows, predictions, strict=True)]
-        return {name: fmean(measure(*pair) for pair in pairs) for name, measure in measures.items()}
+        found = {name: fmean(measure(*pair) for pair in pairs) for name, measure in measures.items()}
+        return found | {"rougeL": summary_scores(*zip(*pairs, strict=True))["rougeL"]}
 
     def row_scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float]:
         from models.metrics import token_f1
