@@ -232,6 +232,7 @@ def _load_chat(folder: Path, name: str, chat_template: str | None) -> LoadedChat
     tokenizer = load_tokenizer(folder, chat_template=chat_template)
     _check_vocabulary(folder, tokenizer, weights)
     model = _load_model(folder, "AutoModelForCausalLM", choice)
+    _try_out(folder, model)
     return LoadedChat(model, TorchEngine(model), tokenizer, folder, window, choice, _stops(model, tokenizer))
 
 
@@ -382,6 +383,18 @@ def _check_numbers(folder: Path, model: Any) -> None:
         _refuse_nan(folder, model)
 
 
+def _try_out(folder: Path, model: Any) -> None:
+    """Refuses a model whose settings make nonsense of sound weights, such as a rotation with a base below 0."""
+    import torch
+
+    with as_broken(folder), torch.inference_mode():
+        ids = torch.tensor([[0, 1, 2, 3]], device=model.device) % model.config.get_text_config().vocab_size
+        sound = bool(torch.isfinite(model(ids).logits).all())
+    # attention kernels may hide what such numbers do; buffers are made from the settings when loading
+    if not sound or any(bool(torch.isnan(buffer).any()) for buffer in model.buffers()):
+        raise BrokenModel(folder, "it computes NaN or infinity, so a number in config.json is not what it should be")
+
+
 def _refuse_nan(folder: Path, model: Any) -> None:
     import torch
 
@@ -399,11 +412,14 @@ def _free_gpu_bytes() -> int:
 @contextmanager
 def as_broken(folder: Path) -> Iterator[None]:
     """Turns what the libraries raise over bad files into one sentence."""
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
+    # what a number or word that does not belong into config.json sets off, deep inside
+    families = (ImportError, OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, ArithmeticError)
     try:
         yield
-    except (ImportError, OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+    except (*families, AssertionError, SafetensorError, StrictDataclassError) as error:
         needed = re.search(r"requires the (\w+) library|Missing optional dependencies: (\w+)", str(error))
         if needed or isinstance(error, ImportError):
             package = (needed[1] or needed[2]).lower() if needed else getattr(error, "name", None) or "?"
