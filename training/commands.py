@@ -20,6 +20,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     for name, handler, render, words in (
         ("check", _check, _render_check, "what a recipe would do; trains nothing"),
         ("run", _run, _render_report, "train what a recipe says and judge it"),
+        ("teach", _teach, _render_taught, "write a larger chat model's answers to a chat recipe's prompts"),
     ):
         verb = actions.add_parser(name, parents=[common], help=words)
         verb.add_argument("recipe", metavar="RECIPE", help="a .toml file, or the name of a shipped recipe")
@@ -28,6 +29,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
         )
         verb.add_argument("--small", action="store_true", help="the recipe's small form, to see it work")
         verb.set_defaults(handler=handler, render=render)
+        if name == "teach":
+            verb.add_argument("--teacher", required=True, metavar="MODEL", help="the chat model that answers")
+            verb.add_argument("--output", required=True, metavar="F.jsonl", help="where its answers go, to train on")
         if name == "run":
             verb.add_argument("--folder", metavar="DIR", help="the run folder (else one under the data folder)")
             verb.add_argument("--publish", action="store_true", help="publish the model if the gate is open")
@@ -85,6 +89,18 @@ def _run(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     if options.publish and report["gate"]["open"]:
         report["published"] = publish(folder, home=house.home)
     return report | {"folder": str(folder)}
+
+
+def _teach(options: argparse.Namespace, house: Any) -> dict[str, Any]:
+    from training.teaching import teach
+
+    target = Path(options.output).absolute()
+    return teach(_recipe(options), options.teacher, target, home=house.home, show=_progress(options))
+
+
+def _render_taught(value: dict[str, Any]) -> str:
+    asked, rows, left_out = value["asked"], value["rows"], value["cut_off"]
+    return f"{asked:,} of {rows:,} prompts answered now; {left_out:,} answers were too long and left out"
 
 
 def _resume(options: argparse.Namespace, house: Any) -> dict[str, Any]:
@@ -185,6 +201,10 @@ def _step_words(line: dict[str, Any]) -> str:
 def _event_words(line: dict[str, Any]) -> str:
     if line["event"] == "evaluation":
         return f"  judged after step {line['step']:,}: {line['score']:.4f}{' (best)' if line['best'] else ''}"
+    if line["event"] == "taught":
+        return f"  {line['row']:,} of {line['rows']:,} prompts answered"
+    if line["event"] == "averaged":
+        return f"  mean of the last epochs: {line['score']:.4f}{' (taken)' if line['taken'] else ''}"
     if line["event"] == "began":
         return f"{line['rows']:,} rows, {line['steps']:,} steps, {line['learns']:,} of {line['of']:,} weights learn"
     return str(line.get("message", line))

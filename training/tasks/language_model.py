@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from training.data import Column, Part
 from training.scratch import Scratch
 from training.tasks.base import IGNORED, Prediction, Row, Task, padded_inputs
-from training.tasks.chat import next_token_logits
+from training.tasks.chat import marked, next_token_logits
 from training.tasks.generating import label_count, label_loss
 from training.tokenizers import FORMS, TokenizerOptions
 
@@ -108,6 +108,9 @@ class LanguageModel(Task):
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return label_loss(*next_token_logits(model, batch), self.recipe.training.label_smoothing)
 
+    def example(self, feature: Mapping[str, Any]) -> str:
+        return marked(self.tokenizer, feature["input_ids"], [0] + [1] * (len(feature["input_ids"]) - 1))
+
     def predict(self, folder: Path, home: Path, rows: Sequence[Row]) -> list[Prediction]:
         from models.tasks.base import window_tokens
         from models.tasks.likelihood import text_likelihoods
@@ -117,13 +120,13 @@ class LanguageModel(Task):
         own = [self._tokens(loaded.tokenizer, row) for row in rows]
         window = window_tokens(loaded.tokenizer, loaded.model.config.to_dict())
         cut = blocks(own, min(self.recipe.training.max_tokens or window, window))
-        return _by_row(rows, own, [one for block in cut for one in text_likelihoods(loaded.model, block)])
+        return by_row(rows, own, [one for block in cut for one in text_likelihoods(loaded.model, block)])
 
     def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
         counts = Counter(token for row in train for token in self._tokens(self.tokenizer, row))
         total = counts.total() + len(self.tokenizer)  # one more of each, so that none is impossible
         own = [self._tokens(self.tokenizer, row) for row in rows]
-        return _by_row(rows, own, [math.log((counts[token] + 1) / total) for tokens in own for token in tokens])
+        return by_row(rows, own, [math.log((counts[token] + 1) / total) for tokens in own for token in tokens])
 
     def scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, float]:
         nats, tokens, size = (sum(one[name] for one in predictions) for name in ("nats", "tokens", "bytes"))
@@ -149,8 +152,8 @@ def blocks(texts: Iterable[Sequence[int]], size: int) -> Iterator[list[int]]:
         yield block
 
 
-def _by_row(rows: Sequence[Row], own: Sequence[Sequence[int]], likelihoods: Sequence[float | None]) -> list[Prediction]:
-    """Likelihoods of all tokens in order, summed by the row they belong to; None is a token with nothing before it."""
+def by_row(rows: Sequence[Row], own: Sequence[Sequence[int]], likelihoods: Sequence[float | None]) -> list[Prediction]:
+    """Likelihoods of all tokens in order, summed by the row they belong to; None is a token without one."""
     found, start = [], 0
     for row, tokens in zip(rows, own, strict=True):
         mine = [one for one in likelihoods[start : start + len(tokens)] if one is not None]
