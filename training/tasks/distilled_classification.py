@@ -79,8 +79,8 @@ class DistilledClassification(SequenceClassification):
         served = TextClassifier(self.options.teacher, home=self._home)
         names = [self._name(label) for label in self.labels]
         if sorted(served.labels) != sorted(names):
-            found = f"{self.options.teacher!r} with the labels {', '.join(sorted(served.labels))}"
-            raise RecipeError(self.recipe.path.name, "task.teacher", found, f"one with {', '.join(sorted(names))}")
+            other = f"{self.options.teacher!r} with the labels {', '.join(sorted(served.labels))}"
+            raise RecipeError(self.recipe.path.name, "task.teacher", other, f"one with {', '.join(sorted(names))}")
         pairs = [row["text_pair"] for row in rows] if self.options.pair else None
         found = served.many([row["text"] for row in rows], pairs)
         scores = [{label.label: label.score for label in one.labels} for one in found]
@@ -96,7 +96,8 @@ class DistilledClassification(SequenceClassification):
         logits = model(**given).logits.float()
         hard = self.problem.loss(logits, batch["labels"], self.recipe.training.label_smoothing)
         soft = softened_loss(logits, batch["teacher"], self.options.temperature)
-        return self.options.teacher_weight * soft + (1 - self.options.teacher_weight) * hard
+        share = float(self.options.teacher_weight)
+        return share * soft + (1 - share) * hard
 
 
 def softened_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
