@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import tantivy
 
 ANALYSIS_VERSION = 1
+BACKGROUND_PASSAGES = 1000
+"""A query's terms are weighed as if the library's passages were part of a collection with this many more."""
 MAX_QUERY_CHARACTERS = 20_000
 MAX_QUERY_TERMS = 256
 _LONGEST_TERM = 64
@@ -55,6 +58,14 @@ class Analysis:
     def weight(total: int, holding: int) -> float:
         """Inverse document frequency as BM25 has it: never negative, highest for a term that nothing holds."""
         return math.log(1 + (total - holding + 0.5) / (holding + 0.5))
+
+    def coverage(self, weights: Mapping[str, float], text: str) -> float:
+        """Share of the terms' weight that a text holds, 0 to 1; 0 for no terms."""
+        total = sum(weights.values())
+        if not total:
+            return 0.0
+        inside = set(self.terms(text))
+        return sum(weight for term, weight in weights.items() if term in inside) / total
 
 
 def _analyzer(leave_out_common: bool) -> Any:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.lock import hold
-from retrieval.store import WRITER_WAIT_SECONDS, Commit, Store
+from retrieval.store import Commit, Store
+from retrieval.stored import WRITER_WAIT_SECONDS
 
 _FOLDER = "fulltext"
 _TRAILER_BYTES = 8

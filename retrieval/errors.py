@@ -265,6 +265,94 @@ class BadEmbedding(LibraryError):
         super().__init__(library, f"The embedding model returned vectors that cannot be stored: {detail}.")
 
 
+class MissingExtra(LibraryError):
+    """A library on a server needs a package that the plain installation leaves out."""
+
+    code = "missing_extra"
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            library,
+            "A library on a PostgreSQL server needs packages that are not installed: "
+            "run `pip install 'hearth[postgres]'`.",
+        )
+
+
+class BadAddress(LibraryError):
+    """The address of a server cannot be read; it is not repeated, as it may hold a password."""
+
+    code = "bad_address"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "postgresql://", "The library's address cannot be read; write it as postgresql://user@host:port/database."
+        )
+
+
+class ServerUnreachable(LibraryError):
+    """No connection to the server could be made."""
+
+    code = "server_unreachable"
+
+    def __init__(self, library: str, detail: str) -> None:
+        self.detail = detail
+        super().__init__(
+            library,
+            f"The PostgreSQL server of {library} cannot be reached ({detail}); see that it runs, and that the address "
+            "and the password (PGPASSWORD or ~/.pgpass) are right.",
+        )
+
+
+class ConnectionLost(LibraryError):
+    """The server went away in the middle."""
+
+    code = "connection_lost"
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            library,
+            f"The connection to {library} was lost; what was reported as stored is kept, and the same command run "
+            "again carries on from there.",
+        )
+
+
+class NoVectorExtension(LibraryError):
+    """The server cannot search vectors."""
+
+    code = "no_vector_extension"
+
+    def __init__(self, library: str, found: str) -> None:
+        self.found = found
+        super().__init__(
+            library,
+            f"The server of {library} has no pgvector that can be used (found {found}, needed 0.8 or later); install "
+            "it there.",
+        )
+
+
+class NoRights(LibraryError):
+    """The server's user may not do what is needed."""
+
+    code = "no_rights"
+
+    def __init__(self, library: str, detail: str, remedy: str) -> None:
+        self.detail = detail
+        super().__init__(library, f"The user of {library} lacks a right ({detail}); let an administrator {remedy}.")
+
+
+class OnServer(LibraryError):
+    """Something that is done to a library's file, and this one has none."""
+
+    code = "on_server"
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            library,
+            f"This works on a library in a folder, and this one is on the server {library}; there `pg_dump` makes "
+            "copies and `pg_restore` brings them back.",
+        )
+
+
 class ParserUnavailable(RetrievalError):
     """The operating system would not start the process that reads documents."""
 

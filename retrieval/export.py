@@ -24,7 +24,7 @@ from retrieval.errors import BadExport, LibraryError
 from retrieval.schema import connect_file, translated
 from retrieval.snapshot import StoredDocument, back_up, model_of, replacing, stored_documents
 from retrieval.splitters import Chunk
-from retrieval.store import STORED_DTYPE
+from retrieval.stored import STORED_DTYPE
 from retrieval.writer import NewDocument
 
 FORMAT, VERSION = "hearth-library", 1

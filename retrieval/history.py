@@ -12,12 +12,25 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from retrieval.digests import document_digest
 
 
-def document_row(db: sqlite3.Connection, where: str, *values: object) -> sqlite3.Row | None:
+class Database(Protocol):
+    """A connection to the library's tables: SQLite's own, or one that takes the same statements."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
+        """Run one statement, its values marked by `?`."""
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
+        """Run one statement for each row of values."""
+
+    def cursor(self) -> Any:
+        """Something with `execute`, and with a `row_factory` that may be set to `sqlite3.Row`."""
+
+
+def document_row(db: Database, where: str, *values: object) -> sqlite3.Row | None:
     """The one row of `documents` that fits, None if there is none."""
     cursor = db.cursor()
     cursor.row_factory = sqlite3.Row
@@ -25,20 +38,21 @@ def document_row(db: sqlite3.Connection, where: str, *values: object) -> sqlite3
     return found
 
 
-def seal(db: sqlite3.Connection, row: int) -> None:
+def seal(db: Database, row: int) -> None:
     """Bring a document's digest up to date after a change of its columns."""
     stored = document_row(db, "id = ?", row)
     if stored is not None:
         db.execute("UPDATE documents SET digest = ? WHERE id = ?", (document_digest(dict(stored)), row))
 
 
-def last_id(db: sqlite3.Connection, table: str) -> int:
+def last_id(db: Database, table: str) -> int:
     """The highest id that a table ever gave out, 0 if none."""
-    found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    counters = "sqlite_sequence" if isinstance(db, sqlite3.Connection) else "counters"
+    found = db.execute(f"SELECT seq FROM {counters} WHERE name = ?", (table,)).fetchone()
     return int(found[0]) if found else 0
 
 
-def add_commit(db: sqlite3.Connection, document: int | None, first: int | None, last: int | None) -> int:
+def add_commit(db: Database, document: int | None, first: int | None, last: int | None) -> int:
     """The number of a new commit, with the document it removed and the chunks it removed or moved."""
     newest = db.execute("SELECT token FROM commits ORDER BY generation DESC LIMIT 1").fetchone()
     generation = last_id(db, "commits") + 1
@@ -62,9 +76,10 @@ def unbroken(commits: Sequence[tuple[Any, ...]]) -> bool:
     return True
 
 
-def begin_history(db: sqlite3.Connection) -> None:
+def begin_history(db: Database) -> None:
     """Forget all commits and start from one; call it inside a transaction."""
-    db.execute("PRAGMA defer_foreign_keys=ON")
+    if isinstance(db, sqlite3.Connection):
+        db.execute("PRAGMA defer_foreign_keys=ON")
     db.execute("DELETE FROM commits")
     generation = add_commit(db, last_id(db, "documents"), 1, last_id(db, "chunks"))
     for (row,) in db.execute("SELECT id FROM documents").fetchall():

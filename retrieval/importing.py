@@ -14,13 +14,13 @@ from retrieval.errors import BadExport
 from retrieval.export import opened_export
 from retrieval.records import IngestNote, IngestReport
 from retrieval.snapshot import StoredDocument
-from retrieval.store import Store
+from retrieval.stored import LibraryStore
 from retrieval.writer import Writer, Written
 
 _CHUNKS_AT_ONCE = 2000
 
 
-def import_file(store: Store, path: Path, collection: str | None) -> IngestReport:
+def import_file(store: LibraryStore, path: Path, collection: str | None) -> IngestReport:
     """Bring in every document of a file, all of them into `collection` if one is named.
 
     Raises:
@@ -44,7 +44,7 @@ def import_file(store: Store, path: Path, collection: str | None) -> IngestRepor
     return report
 
 
-def _store(store: Store, documents: list[StoredDocument], model: Identity | None, report: IngestReport) -> None:
+def _store(store: LibraryStore, documents: list[StoredDocument], model: Identity | None, report: IngestReport) -> None:
     """Write some documents in their order: sound ones that follow each other in one transaction."""
     with store.writing() as writer:
         while documents:

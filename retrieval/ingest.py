@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from retrieval.digests import text_sha256
 from retrieval.embedder import Embedder
 from retrieval.errors import DocumentError, EmptyFile, NotRegularFile, UnsupportedType
-from retrieval.filesystem import network_file_system
 from retrieval.formats import Extracted
 from retrieval.formats.text import clean
 from retrieval.loaders import Limits
@@ -37,7 +36,7 @@ from retrieval.records import (
 )
 from retrieval.sources import list_files, printable
 from retrieval.splitters import Splitter
-from retrieval.store import Known, Store
+from retrieval.stored import Known, LibraryStore
 from retrieval.writer import NewDocument, Written
 
 EMBED_BATCH = 512
@@ -73,7 +72,7 @@ class Ingest:
 
     def __init__(
         self,
-        store: Store,
+        store: LibraryStore,
         embedder: Embedder,
         limits: Limits,
         collection: str,
@@ -217,7 +216,7 @@ class Ingest:
         vectors = np.empty((len(texts), self._embedder.dimension), np.float32)
         for begin in range(0, len(order), EMBED_BATCH):
             part = order[begin : begin + EMBED_BATCH]
-            vectors[part] = self._embedder.embed([texts[at] for at in part], str(self._store.folder))
+            vectors[part] = self._embedder.embed([texts[at] for at in part], self._store.name)
             self._embedded += len(part)
             self._tell(None)
         return vectors
@@ -284,7 +283,7 @@ class Ingest:
                 self._report.stopped = True
 
     def _finished(self) -> IngestReport:
-        kind = network_file_system(self._store.folder)
+        kind = self._store.network_file_system()
         if kind is not None:
             message = f"The library lies on a network file system ({kind}): use it from one machine at a time."
             self._report.warnings.append(IngestNote("library", "network_folder", message))

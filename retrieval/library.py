@@ -29,17 +29,28 @@ from retrieval.records import (
     searched_collections,
 )
 from retrieval.retriever import LibraryRetriever, Reranker, SearchEngine
-from retrieval.store import Passage, Store
+from retrieval.store import Store
+from retrieval.stored import LibraryStore, Passage
 from retrieval.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from retrieval.vector_store import LibraryVectorStore
 
 OnProgress = Callable[[IngestProgress], None]
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+
+
+def opened_store(path: str | Path) -> LibraryStore:
+    """The store at a folder or at a server's address; nothing is opened yet."""
+    if not str(path).startswith(POSTGRES_SCHEMES):
+        return Store(Path(path))
+    from retrieval.postgres.store import PostgresStore
+
+    return PostgresStore(str(path))
 
 
 class Library(Upkeep):
-    """Documents and the passages in them, in one folder.
+    """Documents and the passages in them, in one folder or on a PostgreSQL server.
 
     Opening costs nothing and creates nothing: a missing folder is an empty library, made on the first write.
     """
@@ -52,11 +63,10 @@ class Library(Upkeep):
         limits: Limits | None = None,
         models: MediaModels | None = None,
     ) -> None:
-        self.path = Path(path)
         self._models = models or MediaModels()
         self._embedder = Embedder(embeddings)
         self._limits = limits or Limits()
-        self._store = Store(self.path)
+        self._store = opened_store(path)
         self._engine = SearchEngine(self._store, self._embedder, reranker)
 
     @classmethod
@@ -68,9 +78,11 @@ class Library(Upkeep):
         limits: Limits | None = None,
         models: MediaModels | None = None,
     ) -> Library:
-        """The library in folder `path`, its passages embedded by `embeddings` and, if given, reranked by `reranker`.
+        """The library at `path`, its passages embedded by `embeddings` and, if given, reranked by `reranker`.
 
-        `models` describe the pictures and write down the recordings that are added.
+        `path` is a folder, or the address of a PostgreSQL server, `postgresql://user@host/database`; its password comes
+        from the environment (PGPASSWORD) or ~/.pgpass. `models` describe the pictures and write down the recordings
+        that are added.
         """
         return cls(path, embeddings, reranker, limits, models)
 

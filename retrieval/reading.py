@@ -16,7 +16,7 @@ from retrieval.formats import Extracted
 from retrieval.loaders import Limits, OpenFile, load, opened
 from retrieval.recognition import DocumentReader, MediaModels
 from retrieval.sources import SourceFile, printable
-from retrieval.store import Known
+from retrieval.stored import Known
 from retrieval.writer import NewDocument
 
 _PARSERS = max(1, min(4, os.cpu_count() or 1))

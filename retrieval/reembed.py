@@ -18,14 +18,13 @@ from retrieval.errors import ReembeddingReplaced
 from retrieval.history import begin_history
 from retrieval.ingest import EMBED_BATCH
 from retrieval.records import ReembedProgress, ReembedReport
-from retrieval.schema import new_vectors_table
-from retrieval.store import Store
-from retrieval.writer import Writer, vector_rows
+from retrieval.stored import LibraryStore
+from retrieval.writer import UPSERT_META, Writer, vector_rows
 
 _PENDING = "new_"
 _WANTED = (
     "FROM chunks c JOIN documents d ON d.id = c.document"
-    " WHERE NOT EXISTS(SELECT 1 FROM new_vectors n WHERE n.chunk = c.id) AND c.id > ? AND coalesce(?2, d.collection) ="
+    " WHERE NOT EXISTS(SELECT 1 FROM new_vectors n WHERE n.chunk = c.id) AND c.id > ? AND coalesce(?, d.collection) ="
     " d.collection"
 )
 
@@ -42,7 +41,7 @@ class Reembedding:
 
     def __init__(
         self,
-        store: Store,
+        store: LibraryStore,
         embedder: Embedder,
         collection: str | None,
         on_progress: Callable[[ReembedProgress], None] | None,
@@ -85,7 +84,7 @@ class Reembedding:
                 values = {**asdict(model), "digest": meta_digest(model.fingerprint, model.dimension, model.label)}
                 with writer.transaction():
                     rows = ((f"{_PENDING}{key}", value) for key, value in values.items())
-                    writer.connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+                    writer.connection.executemany(UPSERT_META, rows)
         return int(self._store.rows("SELECT count(*) FROM new_vectors")[0][0])
 
     def _embed_missing(self, kept: int) -> int:
@@ -112,7 +111,7 @@ class Reembedding:
         self._longer += self._embedder.longer_than_it_reads(texts)
         order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
         vectors = np.empty((len(texts), self._embedder.dimension), np.float32)
-        vectors[order] = self._embedder.embed([texts[at] for at in order], str(self._store.folder))
+        vectors[order] = self._embedder.embed([texts[at] for at in order], self._store.name)
         return vectors
 
     def _keep(self, writer: Writer, batch: _Batch, vectors: NDArray[np.float32]) -> None:
@@ -120,13 +119,10 @@ class Reembedding:
         with writer.transaction():
             pending = dict(writer.connection.execute("SELECT key, value FROM meta").fetchall())
             if pending.get(f"{_PENDING}fingerprint") != model.fingerprint:
-                raise ReembeddingReplaced(str(self._store.folder), model.label)
+                raise ReembeddingReplaced(self._store.name, model.label)
             rows = vector_rows(batch.ids, batch.digests, vectors, model.fingerprint)
             # A document may have been removed while its chunks were embedded; ids are never given out again.
-            writer.connection.executemany(
-                "INSERT OR IGNORE INTO new_vectors SELECT ?1, ?2, ?3 WHERE EXISTS(SELECT 1 FROM chunks WHERE id = ?1)",
-                rows,
-            )
+            writer.keep_new_vectors(rows)
 
 
 def _swap(writer: Writer, model: Identity) -> bool:
@@ -135,13 +131,11 @@ def _swap(writer: Writer, model: Identity) -> bool:
     with writer.transaction():
         pending = db.execute("SELECT value FROM meta WHERE key = ?", (f"{_PENDING}fingerprint",)).fetchone()
         if pending is None or pending[0] != model.fingerprint:
-            raise ReembeddingReplaced(str(writer.folder), model.label)
+            raise ReembeddingReplaced(writer.name, model.label)
         if db.execute(f"SELECT EXISTS(SELECT 1 {_WANTED})", (0, None)).fetchone()[0]:
             return False
-        db.execute("DROP TABLE vectors")
-        db.execute("ALTER TABLE new_vectors RENAME TO vectors")
-        db.execute(new_vectors_table())
-        db.execute("DELETE FROM meta WHERE key GLOB 'new_*'")
+        writer.swap_vectors()
+        db.execute("DELETE FROM meta WHERE key LIKE 'new~_%' ESCAPE '~'")
         writer.record_embedder(model)
         begin_history(db)  # whatever a cache holds was made from the old vectors
     return True

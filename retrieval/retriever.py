@@ -1,14 +1,13 @@
-"""A query into passages: embed, search both caches, fuse, rerank, and ask the store about every hit before it leaves.
+"""A query into passages: embed, search by meaning and by words, fuse, rerank, ask the store about every hit.
 
 `LibraryRetriever` is the same as a LangChain retriever.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -16,16 +15,12 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
 from retrieval.embedder import Embedder
-from retrieval.errors import LibraryError
+from retrieval.finder import Scope
 from retrieval.fusion import fuse
 from retrieval.records import SearchMode, searched_collections
-from retrieval.sparse import SparseIndex
-from retrieval.store import Passage, Store
+from retrieval.stored import LibraryStore, Passage
 from retrieval.tidy import tidied
-from retrieval.where import Where, allowed_chunks
-
-if TYPE_CHECKING:
-    from retrieval.dense import DenseIndex
+from retrieval.where import Where
 
 CANDIDATES = 100
 """Fetched from each list before fusion; four times the passages asked for, if that is more."""
@@ -62,25 +57,19 @@ class Hit:
 class SearchEngine:
     """Searches one store with one embedder."""
 
-    def __init__(self, store: Store, embedder: Embedder, reranker: Reranker | None) -> None:
+    def __init__(self, store: LibraryStore, embedder: Embedder, reranker: Reranker | None) -> None:
         self._store = store
         self._embedder = embedder
         self._reranker = reranker
-        self._sparse = SparseIndex(store)
-        self._dense: DenseIndex | None = None
-        self._lock = threading.Lock()
+        self._finder = store.finder(embedder)
 
     def close(self) -> None:
-        """Let go of both caches."""
-        self._sparse.close()
-        self._dense = None
+        """Let go of what the search holds in memory."""
+        self._finder.close()
 
     def warm(self) -> None:
-        """Bring the index on disk up to date now, so that the next search need not; a failure can wait till then."""
-        try:
-            self._sparse.refresh()
-        except LibraryError:
-            self._sparse.close()
+        """Bring the indexes up to date now, so that the next search need not; a failure can wait till then."""
+        self._finder.warm()
 
     def search(
         self,
@@ -114,16 +103,14 @@ class SearchEngine:
         scope = searched_collections(collections, self._store.collections())
         if top_k < 1 or not scope or not self._store.check_embedder(self._embedder.identity):
             return []
-        where_from = str(self._store.folder)
+        where_from = self._store.name
         vector = (
             self._embedder.embed_query(wanted, where_from)
             if isinstance(wanted, str)
             else self._embedder.unit(wanted, where_from)
         )
-        dense = self._dense_index()
-        dense.refresh()
-        allowed = None if where is None else allowed_chunks(self._store, where, scope)
-        ranked = dense.search(vector, 2 * top_k, scope, allowed)
+        self._finder.refresh(with_words=False)
+        ranked = self._finder.nearest(vector, 2 * top_k, Scope(scope, where))
         found = [(passage, float(passage.vector @ vector)) for passage, _ in self._checked(ranked, scope, top_k)]
         self._store.check_embedder(self._embedder.identity)
         return found
@@ -146,17 +133,14 @@ class SearchEngine:
         if not query.strip() or top_k < 1 or not scope or not self._store.check_embedder(self._embedder.identity):
             return []
         vector = self._embedder.embed_query(
-            query[: self._embedder.max_tokens * _CHARACTERS_PER_TOKEN], str(self._store.folder)
+            query[: self._embedder.max_tokens * _CHARACTERS_PER_TOKEN], self._store.name
         )
         candidates = max(CANDIDATES, 4 * top_k)
-        dense = self._dense_index()
-        dense.refresh()
-        self._sparse.refresh()
-        allowed = None if where is None else allowed_chunks(self._store, where, scope)
-        by_meaning = dense.search(vector, candidates, scope, allowed)
-        by_words = self._sparse.search(query, candidates, scope, len(scope) == len(known), allowed)
+        self._finder.refresh()
+        wide = Scope(scope, where, everywhere=len(scope) == len(known))
+        by_meaning, by_words = self._finder.search(vector, query, candidates, wide)
         ranked = _ordered(mode, by_meaning, by_words)
-        weights = self._sparse.term_weights(query)
+        weights = self._finder.term_weights(query)
         dense_ranks = {chunk: rank for rank, (chunk, _) in enumerate(by_meaning, start=1)}
         words = {chunk: (rank, score) for rank, (chunk, score) in enumerate(by_words, start=1)}
         wanted = max(top_k, RERANKED) if self._reranker else top_k
@@ -166,17 +150,9 @@ class SearchEngine:
             sparse_rank, sparse_score = words.get(passage.chunk_id, (None, None))
             hits.append(
                 Hit(passage, cosine if mode == "dense" else score, dense_ranks.get(passage.chunk_id), cosine,
-                    sparse_rank, sparse_score, self._sparse.coverage(weights, passage.text), fused_rank)
+                    sparse_rank, sparse_score, self._finder.coverage(weights, passage.text), fused_rank)
             )  # fmt: skip
         return self._reranked(query, hits)[:top_k]
-
-    def _dense_index(self) -> DenseIndex:
-        from retrieval.dense import DenseIndex
-
-        with self._lock:
-            if self._dense is None:
-                self._dense = DenseIndex(self._store, self._embedder.dimension)
-            return self._dense
 
     def _checked(
         self, ranked: Sequence[tuple[int, float]], scope: Sequence[str], wanted: int

@@ -17,7 +17,7 @@ from typing import Any
 
 from retrieval.lock import hold
 from retrieval.schema import APPLICATION_ID, FILE_NAME, SCHEMA_VERSION, TABLES, create_file, sync_file, sync_folder
-from retrieval.store import WRITER_WAIT_SECONDS
+from retrieval.stored import WRITER_WAIT_SECONDS
 
 _TABLES = ("meta", "commits", "documents", "texts", "chunks", "vectors")
 """Without `new_vectors`: an unfinished re-embedding begins anew."""

@@ -20,7 +20,7 @@ from retrieval.embedder import Identity
 from retrieval.errors import NotFound, NotReplaced
 from retrieval.schema import APPLICATION_ID, FILE_NAME, connect_to_read, sync_file, sync_folder, translated
 from retrieval.splitters import Chunk
-from retrieval.store import STORED_DTYPE
+from retrieval.stored import STORED_DTYPE
 from retrieval.writer import NewDocument
 
 _PAGES_AT_ONCE = 2000

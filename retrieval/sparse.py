@@ -19,7 +19,7 @@ import numpy as np
 import tantivy
 from numpy.typing import NDArray
 
-from retrieval.analysis import ANALYSIS_VERSION, Analysis
+from retrieval.analysis import ANALYSIS_VERSION, BACKGROUND_PASSAGES, Analysis
 from retrieval.errors import Locked
 from retrieval.lock import hold
 from retrieval.schema import FILE_NAME, sync_folder
@@ -30,7 +30,6 @@ _STAMP = "stamp.json"
 _FIRST_WAIT_SECONDS, _LATER_WAIT_SECONDS = 5.0, 0.3
 _HEAP_BYTES = 64 << 20
 _TOKENIZER = "hearth"
-_BACKGROUND_PASSAGES = 1000
 _MOST_NAMED = 5000
 """Naming 5,000 chunks in a query takes 10 ms at 200,000; above it, asking for more and leaving out is faster."""
 _TEXT, _ID, _COLLECTION = "text", "id", "collection"
@@ -243,7 +242,7 @@ class SparseIndex:
             searcher = self._searcher
         if searcher is None:
             return {}
-        total = int(searcher.num_docs) + _BACKGROUND_PASSAGES
+        total = int(searcher.num_docs) + BACKGROUND_PASSAGES
         return {
             term: self._analysis.weight(total, int(searcher.doc_freq(_TEXT, term)))
             for term in self._analysis.query_terms(query)
@@ -251,11 +250,7 @@ class SparseIndex:
 
     def coverage(self, weights: dict[str, float], text: str) -> float:
         """Share of the terms' weight that a text holds, 0 to 1; 0 for a query without terms."""
-        total = sum(weights.values())
-        if not total:
-            return 0.0
-        inside = set(self._analysis.terms(text))
-        return sum(weight for term, weight in weights.items() if term in inside) / total
+        return self._analysis.coverage(weights, text)
 
     def close(self) -> None:
         """Forget the index; the files stay."""

@@ -15,14 +15,13 @@ from retrieval.loaders import Limits
 from retrieval.recognition import MediaModels
 from retrieval.records import CollectionRecord, IngestReport, ReembedProgress, ReembedReport
 from retrieval.retriever import SearchEngine
-from retrieval.store import Store
+from retrieval.stored import LibraryStore
 
 
 class Upkeep:
     """Methods of `Library`; made by nothing else."""
 
-    path: Path
-    _store: Store
+    _store: LibraryStore
     _embedder: Embedder
     _engine: SearchEngine
     _limits: Limits
@@ -34,9 +33,7 @@ class Upkeep:
         Returns:
             `checked` (chunks), `problems` (what is wrong and was not mended) and `repaired`, both lists of sentences.
         """
-        from retrieval.repair import checked
-
-        result = checked(self._store, self._embedder, self._limits, self._models, repair=repair)
+        result = self._store.checked(self._embedder, self._limits, self._models, repair)
         if result["repaired"]:
             self._engine.close()
             self._engine.warm()
@@ -69,7 +66,7 @@ class Upkeep:
         """
         from retrieval.snapshot import back_up
 
-        return {"file": str(target), "bytes": back_up(self.path, Path(target))}
+        return {"file": str(target), "bytes": back_up(self._store.folder, Path(target))}
 
     def export(self, target: str | Path, *, collections: Sequence[str] | None = None) -> dict[str, Any]:
         """Write the library, or some collections, as a file for elsewhere: `{file, documents, chunks, bytes}`.
@@ -79,7 +76,7 @@ class Upkeep:
         """
         from retrieval.export import write_export
 
-        return write_export(self.path, Path(target), collections)
+        return write_export(self._store.folder, Path(target), collections)
 
     def import_file(self, source: str | Path, *, collection: str | None = None) -> IngestReport:
         """Bring in the documents of an export or a backup, with their vectors; into one collection if it is named.

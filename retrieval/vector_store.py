@@ -19,7 +19,7 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from retrieval.errors import document_error
 from retrieval.records import DEFAULT_COLLECTION, TextDocument
 from retrieval.sources import printable
-from retrieval.store import Passage
+from retrieval.stored import Passage
 from retrieval.where import Where
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from retrieval.library import Library
 
 _TEXT_SOURCE = "text:"
+_SLICE = 500
 
 
 class LibraryVectorStore(VectorStore):
@@ -105,12 +106,17 @@ class LibraryVectorStore(VectorStore):
         return [found[name] for name in map(printable, ids) if name in found]
 
     def _rows(self, columns: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        sources = json.dumps([_TEXT_SOURCE + printable(name) for name in ids])
-        return self.library.rows(
-            f"SELECT {columns} FROM documents WHERE status = 'ready' AND collection = ? AND source IN"
-            " (SELECT value FROM json_each(?))",
-            (self.collection, sources),
-        )
+        sources = [_TEXT_SOURCE + printable(name) for name in ids]
+        query = f"SELECT {columns} FROM documents WHERE status = 'ready' AND collection = ? AND source IN"
+        return self._sliced(query, (self.collection,), sources)
+
+    def _sliced(self, query: str, values: Sequence[str], among: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Rows of a query that ends in IN, a slice of its list at a time, as databases limit the values of one."""
+        found: list[tuple[Any, ...]] = []
+        for at in range(0, len(among), _SLICE):
+            part = among[at : at + _SLICE]
+            found += self.library.rows(f"{query} ({','.join('?' * len(part))})", (*values, *part))
+        return found
 
     # Search ---------------------------------------------------------------------------------------------------------
 
@@ -168,11 +174,9 @@ class LibraryVectorStore(VectorStore):
         return lambda cosine: min(1.0, max(0.0, cosine))
 
     def _documents(self, found: Sequence[tuple[Passage, float]]) -> list[tuple[Document, float]]:
-        ids = json.dumps([passage.document_id for passage, _ in found])
-        query = (
-            "SELECT document_id, source, metadata FROM documents WHERE document_id IN (SELECT value FROM json_each(?))"
-        )
-        known = {row[0]: (row[1], json.loads(row[2])) for row in self.library.rows(query, (ids,))}
+        ids = list(dict.fromkeys(passage.document_id for passage, _ in found))
+        rows = self._sliced("SELECT document_id, source, metadata FROM documents WHERE document_id IN", (), ids)
+        known = {document_id: (source, json.loads(metadata)) for document_id, source, metadata in rows}
         return [(_document(passage, *known[passage.document_id]), cosine) for passage, cosine in found]
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from retrieval.digests import chunk_digest, document_digest, meta_digest, text_digest, vector_digest
 from retrieval.errors import Damaged, StorageError
-from retrieval.history import document_row, last_id, unbroken
+from retrieval.history import Database, document_row, last_id, unbroken
 from retrieval.schema import FILE_NAME, TABLES, connect_to_read, translated
 
 Kind = Literal["database", "dangling", "model", "history", "lost", "record", "text", "chunks", "vectors", "unfinished"]
@@ -52,7 +52,7 @@ def verify_folder(folder: Path) -> Findings:
     try:
         with doubtful(folder) as db:
             broken = list(_database_problems(db))
-            return Findings(0, broken) if broken else _rows(db)
+            return Findings(0, broken) if broken else row_problems(db)
     except (Damaged, StorageError) as error:
         return Findings(0, [Finding("database", f"database: {error.detail}")])
 
@@ -92,10 +92,13 @@ def _normal(sql: str) -> str:
     return re.sub(r'["\s]', "", sql)
 
 
-def _rows(db: sqlite3.Connection) -> Findings:
+def row_problems(db: Any) -> Findings:
+    """What is wrong with the rows of a sound database, SQLite's or one that takes the same statements."""
     findings = Findings()
     with _reading(db):
-        findings.found += [*_dangling(db), *_unaccounted(db)]
+        if isinstance(db, sqlite3.Connection):  # a server never lets a row dangle
+            findings.found += _dangling(db)
+        findings.found += _unaccounted(db)
         meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
         rows = [row for (row,) in db.execute("SELECT id FROM documents ORDER BY id").fetchall()]
     findings.found += _model_problems(meta, "", "the record of the embedding model")
@@ -110,7 +113,7 @@ def _rows(db: sqlite3.Connection) -> Findings:
 
 
 @contextlib.contextmanager
-def _reading(db: sqlite3.Connection) -> Iterator[None]:
+def _reading(db: Database) -> Iterator[None]:
     db.execute("BEGIN")
     try:
         yield
@@ -127,7 +130,7 @@ def _dangling(db: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("history", "history: a document's commit is missing")
 
 
-def _unaccounted(db: sqlite3.Connection) -> Iterator[Finding]:
+def _unaccounted(db: Database) -> Iterator[Finding]:
     """Ids that were given out, but are neither there nor recorded as removed; and commits that are not as written."""
     query = "SELECT generation, token, removed_document, removed_first, removed_last FROM commits ORDER BY generation"
     commits = db.execute(query).fetchall()
@@ -170,7 +173,7 @@ def _model_problems(meta: dict[str, str], prefix: str, what: str) -> Iterator[Fi
 # One document -------------------------------------------------------------------------------------------------------
 
 
-def _document_problems(db: sqlite3.Connection, row: int) -> tuple[int, list[Finding]]:
+def _document_problems(db: Database, row: int) -> tuple[int, list[Finding]]:
     """(chunks looked at, what is wrong with a document); nothing if it was removed meanwhile."""
     found = document_row(db, "id = ?", row)
     if found is None:
@@ -209,10 +212,12 @@ def _document_problems(db: sqlite3.Connection, row: int) -> tuple[int, list[Find
     return len(chunks), findings
 
 
-def _chunks_of(db: sqlite3.Connection, document: dict[str, Any]) -> list[sqlite3.Row]:
+def _chunks_of(db: Database, document: dict[str, Any]) -> list[sqlite3.Row]:
     cursor = db.cursor()
     cursor.row_factory = sqlite3.Row
-    return cursor.execute("SELECT * FROM chunks WHERE document = ? ORDER BY ordinal", (document["id"],)).fetchall()
+    query = "SELECT * FROM chunks WHERE document = ? ORDER BY ordinal"
+    rows: list[sqlite3.Row] = cursor.execute(query, (document["id"],)).fetchall()
+    return rows
 
 
 def _sound(document_id: str, chunk: sqlite3.Row) -> bool:
@@ -220,7 +225,7 @@ def _sound(document_id: str, chunk: sqlite3.Row) -> bool:
     return bool(chunk_digest(document_id, *facts) == chunk["digest"])
 
 
-def _bad_vectors(db: sqlite3.Connection, table: str, fingerprint: str, chunks: Sequence[sqlite3.Row]) -> list[int]:
+def _bad_vectors(db: Database, table: str, fingerprint: str, chunks: Sequence[sqlite3.Row]) -> list[int]:
     """Chunks whose vector is missing or not the one that was made from them; unfinished ones need not be there."""
     if not chunks:
         return []

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import BadFilter
-from retrieval.store import Store
+from retrieval.stored import LibraryStore
 
 Where = Mapping[str, Any]
 
-_COLUMNS = {
+COLUMNS = {
     "document": "d.name", "document_id": "d.document_id", "collection": "d.collection", "path": "d.path",
     "added": "d.added", "sha256": "d.sha256", "page": "c.page", "position": "c.position", "start": 'c."start"',
     "end": 'c."end"', "chunk_id": "c.id",
 }  # fmt: skip
-_COMPARED = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+COMPARED = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _JOINED = {"$and": " AND ", "$or": " OR "}
 _MOST_DEPTH = 20
 
@@ -46,59 +46,59 @@ class Condition:
             raise BadFilter(f"{where!r} stands where names and values were expected")
         if not depth:
             raise BadFilter(f"it is nested more than {_MOST_DEPTH} deep")
-        return " AND ".join(self._one(str(name), wanted, depth) for name, wanted in where.items()) or "1"
+        return " AND ".join(self._one(str(name), wanted, depth) for name, wanted in where.items()) or "TRUE"
 
     def _one(self, name: str, wanted: Any, depth: int) -> str:
         if name in _JOINED:
             if not isinstance(wanted, Sequence) or isinstance(wanted, str):
                 raise BadFilter(f"{name} takes a list of filters")
             parts = [f"({self._all(part, depth - 1)})" for part in wanted]
-            return f"({_JOINED[name].join(parts)})" if parts else ("1" if name == "$and" else "0")
+            return f"({_JOINED[name].join(parts)})" if parts else ("TRUE" if name == "$and" else "FALSE")
         if name == "$not":
             return f"NOT ({self._all(wanted, depth - 1)})"
         if name.startswith("$"):
             raise BadFilter(f"{name} is no operator that is known here")
         if isinstance(wanted, Mapping):
-            return " AND ".join(self._compared(name, sign, value) for sign, value in wanted.items()) or "1"
-        return self._compared(name, "$in" if _is_list(wanted) else "$eq", wanted)
+            return " AND ".join(self._compared(name, sign, value) for sign, value in wanted.items()) or "TRUE"
+        return self._compared(name, "$in" if is_list(wanted) else "$eq", wanted)
 
     def _compared(self, name: str, sign: str, value: Any) -> str:
         if sign == "$contains":
             return self._contains(name, value)
         column = self._column(name)
         if sign in ("$eq", "$ne"):
-            self.values.append(_plain(value))
+            self.values.append(plain(value))
             return f"{column} IS {'NOT ' if sign == '$ne' else ''}?"
         if sign in ("$in", "$nin"):
-            if not _is_list(value):
+            if not is_list(value):
                 raise BadFilter(f"{sign} takes a list")
-            self.values += [_plain(item) for item in value]
+            self.values += [plain(item) for item in value]
             inside = f"{column} IN ({','.join('?' * len(value))})"
             return f"coalesce({inside}, 0)" if sign == "$in" else f"NOT coalesce({inside}, 0)"
-        if sign in _COMPARED:
-            self.values.append(_plain(value))
+        if sign in COMPARED:
+            self.values.append(plain(value))
             # SQL puts every text above every number; here the two have no order.
             kind = "text" if isinstance(value, str) else "number"
-            return f"{column} {_COMPARED[sign]} ? AND (typeof({self._column(name)}) = 'text') = {int(kind == 'text')}"
+            return f"{column} {COMPARED[sign]} ? AND (typeof({self._column(name)}) = 'text') = {int(kind == 'text')}"
         raise BadFilter(f"{sign} is no operator that is known here")
 
     def _contains(self, name: str, value: Any) -> str:
         """Whether a list in the metadata holds a value."""
-        path = _path(name)
-        self.values += [path, _plain(value)]
+        path = checked_name(name)
+        self.values += [path, plain(value)]
         return "EXISTS(SELECT 1 FROM json_each(d.metadata, ?) m WHERE m.value IS ?)"
 
     def _column(self, name: str) -> str:
         """The place of a name: a column, else the person's metadata, else what the file says of itself."""
-        if name in _COLUMNS:
-            self.of_chunks |= _COLUMNS[name].startswith("c.")
-            return _COLUMNS[name]
-        path = _path(name)
+        if name in COLUMNS:
+            self.of_chunks |= COLUMNS[name].startswith("c.")
+            return COLUMNS[name]
+        path = checked_name(name)
         # Names have no marks or quotes in them (checked), so they may stand in the statement.
         return f"coalesce(json_extract(d.metadata, '{path}'), json_extract(d.facts, '{path}'))"
 
 
-def allowed_chunks(store: Store, where: Where, collections: Sequence[str]) -> NDArray[np.int64]:
+def allowed_chunks(store: LibraryStore, where: Where, collections: Sequence[str]) -> NDArray[np.int64]:
     """Ids of the passages that fit a filter in these collections, sorted.
 
     Raises:
@@ -121,17 +121,28 @@ def allowed_chunks(store: Store, where: Where, collections: Sequence[str]) -> ND
     return allowed
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Whether a filter's value is a list of values."""
     return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value that can be compared with.
+
+    Raises:
+        BadFilter: it is none.
+    """
     if value is None or isinstance(value, str | int | float):
         return value
     raise BadFilter(f"{value!r} cannot be compared with; use a text, a number, true, false or null")
 
 
-def _path(name: str) -> str:
+def checked_name(name: str) -> str:
+    """A name of the metadata as SQLite's JSON functions take it.
+
+    Raises:
+        BadFilter: it holds a character that names may not have.
+    """
     if any(mark in name for mark in "\"'\\") or not name.isprintable():
         raise BadFilter(f"the name {name!r} holds a character that names may not have")
     return f'$."{name}"'

@@ -22,14 +22,19 @@ from numpy.typing import NDArray
 from retrieval.digests import chunk_digest, document_digest, meta_digest, text_digest, vector_digest
 from retrieval.embedder import Identity
 from retrieval.errors import IndexModelMismatch, OlderSchema
-from retrieval.history import add_commit, document_row, last_id, seal
+from retrieval.history import Database, add_commit, document_row, last_id, seal
 from retrieval.lock import hold
 from retrieval.migration import migrate
-from retrieval.schema import connect_to_write, translated
+from retrieval.schema import connect_to_write, new_vectors_table, translated
 from retrieval.splitters import Chunk
-from retrieval.store import STORED_DTYPE
+from retrieval.stored import STORED_DTYPE
 
 Outcome = Literal["added", "changed", "unchanged", "duplicate"]
+ChunkRow = tuple[int, int, int, int, int, int | None, str | None, str, bytes]
+"""A row of `chunks`: id, document, ordinal, start, end, page, position, text, digest."""
+VectorRow = tuple[int, bytes, bytes]
+"""A row of `vectors`: chunk, value, digest."""
+UPSERT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value"
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def opened_writer(folder: Path, wait_seconds: float) -> Iterator[Writer]:
                 migrate(folder)
                 connection = connect_to_write(folder)
             try:
-                yield Writer(connection, folder)
+                yield Writer(connection, str(folder))
             finally:
                 connection.close()
 
@@ -87,10 +92,10 @@ def opened_writer(folder: Path, wait_seconds: float) -> Iterator[Writer]:
 class Writer:
     """The library's only writer while it lives; every method is one transaction of its own."""
 
-    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+    def __init__(self, connection: Any, name: str) -> None:
         self.connection = connection
-        self._db = connection
-        self.folder = folder
+        self._db: Database = connection
+        self.name = name
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -100,7 +105,7 @@ class Writer:
             yield
             self._db.execute("COMMIT")
         finally:
-            if self._db.in_transaction:
+            if self.connection.in_transaction:
                 self._db.execute("ROLLBACK")
 
     def put(self, items: Iterable[tuple[NewDocument, NDArray[np.float32]]], model: Identity) -> list[Written]:
@@ -181,7 +186,19 @@ class Writer:
         """Drop the vectors that a re-embedding has made so far."""
         with self.transaction():
             self._db.execute("DELETE FROM new_vectors")
-            self._db.execute("DELETE FROM meta WHERE key GLOB 'new_*'")
+            self._db.execute("DELETE FROM meta WHERE key LIKE 'new~_%' ESCAPE '~'")
+
+    def keep_new_vectors(self, rows: Iterable[VectorRow]) -> None:
+        """Insert rows of `new_vectors` whose chunks are still there; call it inside a transaction."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO new_vectors SELECT ?1, ?2, ?3 WHERE EXISTS(SELECT 1 FROM chunks WHERE id = ?1)", rows
+        )
+
+    def swap_vectors(self) -> None:
+        """Put the table of new vectors in the place of the old one; call it inside a transaction."""
+        self._db.execute("DROP TABLE vectors")
+        self._db.execute("ALTER TABLE new_vectors RENAME TO vectors")
+        self._db.execute(new_vectors_table())
 
     # Inside a transaction -------------------------------------------------------------------------------------------
 
@@ -190,13 +207,13 @@ class Writer:
         if stored.get("fingerprint") == model.fingerprint:
             return
         if "fingerprint" in stored and self._db.execute("SELECT EXISTS(SELECT 1 FROM vectors)").fetchone()[0]:
-            raise IndexModelMismatch(str(self.folder), stored["label"], model.label)
+            raise IndexModelMismatch(self.name, stored["label"], model.label)
         self.record_embedder(model)
 
     def record_embedder(self, model: Identity) -> None:
         """Say which model made the vectors."""
         values = {**asdict(model), "digest": meta_digest(model.fingerprint, model.dimension, model.label)}
-        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+        self._db.executemany(UPSERT_META, values.items())
 
     def _put(self, new: NewDocument, vectors: NDArray[np.float32], fingerprint: str) -> Written:
         before = self._row("collection = ? AND source = ?", new.collection, new.source)
@@ -250,20 +267,19 @@ class Writer:
         """Row, id and first chunk of a document just inserted, its chunks still to come."""
         first = last_id(self._db, "chunks") + 1
         count = len(new.chunks)
+        row = last_id(self._db, "documents") + 1
         values: dict[str, Any] = {
-            "document_id": self._free_id(new), "collection": new.collection, "source": new.source, "name": new.name,
-            "path": new.path, "status": new.status, "message": new.message, "sha256": new.sha256, "bytes": new.bytes,
-            "stamp": new.stamp, "pages": len(new.page_starts) or None, "chunks": count,
+            "id": row, "document_id": self._free_id(new), "collection": new.collection, "source": new.source,
+            "name": new.name, "path": new.path, "status": new.status, "message": new.message, "sha256": new.sha256,
+            "bytes": new.bytes, "stamp": new.stamp, "pages": len(new.page_starts) or None, "chunks": count,
             "first_chunk": first if count else None, "last_chunk": first + count - 1 if count else None,
             "added": new.added or datetime.now(UTC).isoformat(timespec="seconds"), "generation": generation,
             "metadata": new.metadata or "{}", "facts": new.facts,
         }  # fmt: skip
         values["digest"] = document_digest(values)
         marks = ", ".join("?" * len(values))
-        row = self._db.execute(
-            f"INSERT INTO documents({', '.join(values)}) VALUES ({marks})", tuple(values.values())
-        ).lastrowid
-        return int(row or 0), values["document_id"], first
+        self._db.execute(f"INSERT INTO documents({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+        return row, values["document_id"], first
 
     def _insert_chunks(
         self, row: int, document_id: str, first: int, new: NewDocument, vectors: NDArray[np.float32], fingerprint: str
@@ -275,15 +291,16 @@ class Writer:
             chunk_digest(document_id, at, chunk.start, chunk.end, chunk.page, chunk.position, chunk.text)
             for at, chunk in enumerate(new.chunks)
         ]
-        self._db.executemany(
-            "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?)",
-            (
-                (first + at, row, at, chunk.start, chunk.end, chunk.page, chunk.position, chunk.text, digests[at])
-                for at, chunk in enumerate(new.chunks)
-            ),
+        chunks = (
+            (first + at, row, at, chunk.start, chunk.end, chunk.page, chunk.position, chunk.text, digests[at])
+            for at, chunk in enumerate(new.chunks)
         )
-        rows = vector_rows(range(first, first + len(digests)), digests, vectors, fingerprint)
-        self._db.executemany("INSERT INTO vectors VALUES (?, ?, ?)", rows)
+        self._fill(row, chunks, vector_rows(range(first, first + len(digests)), digests, vectors, fingerprint))
+
+    def _fill(self, row: int, chunks: Iterable[ChunkRow], vectors: Iterable[VectorRow]) -> None:
+        """Insert a document's rows of `chunks` and of `vectors`."""
+        self._db.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?)", chunks)
+        self._db.executemany("INSERT INTO vectors VALUES (?, ?, ?)", vectors)
 
     def _free_id(self, new: NewDocument) -> str:
         """An id made of the content and its place: the same document gets the same id, unless a moved one has it."""
@@ -299,7 +316,7 @@ class Writer:
 
 def vector_rows(
     ids: Iterable[int], digests: Sequence[bytes], vectors: NDArray[np.float32], fingerprint: str
-) -> Iterator[tuple[int, bytes, bytes]]:
+) -> Iterator[VectorRow]:
     """Rows of `vectors`: (chunk, value, digest), for chunks with these ids and digests and vectors (n, dimension)."""
     for chunk_id, digest, vector in zip(ids, digests, vectors.astype(STORED_DTYPE), strict=True):
         value = vector.tobytes()

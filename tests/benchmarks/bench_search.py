@@ -114,7 +114,8 @@ def main() -> None:
             library.search(query)
         queries = asked[20:]
         engine, scope = library._engine, library.collections()
-        dense = engine._dense_index()
+        caches = engine._finder
+        dense = caches._vectors()
         vectors = {query: np.array(model.embed_query(query), np.float32) for query in queries}
         print(f"{held} chunks, {len(queries)} questions\n")
         print("| | median ms | 95 % below, ms | CPU, median ms |\n|---|---|---|---|")
@@ -122,7 +123,7 @@ def main() -> None:
         show("dense alone", lambda query: library.search(query, mode="dense"), queries)
         show("- embedding the query", model.embed_query, queries)
         show("- nearest vectors", lambda query: dense.search(vectors[query], 100, scope), queries)
-        show("- words", lambda query: engine._sparse.search(query, 100, scope, True), queries)
+        show("- words", lambda query: caches._sparse.search(query, 100, scope, True), queries)
 
 
 if __name__ == "__main__":
