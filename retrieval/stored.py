@@ -148,7 +148,7 @@ class LibraryStore(ABC):
         if stored is None or stored.fingerprint == offered.fingerprint:
             return stored is not None
         if self.rows("SELECT EXISTS(SELECT 1 FROM vectors)")[0][0]:
-            raise IndexModelMismatch(str(self.folder), stored.label, offered.label)
+            raise IndexModelMismatch(self.name, stored.label, offered.label)
         return False
 
     def collections(self) -> list[str]:
@@ -199,4 +199,5 @@ def _record(row: tuple[Any, ...]) -> DocumentRecord:
 
 
 def _marks(values: Sequence[Any]) -> str:
-    return ",".join("?" * len(values))
+    """Marks for the values of an IN; for no values one that nothing equals, as an empty list is not SQL."""
+    return ",".join("?" * len(values)) or "NULL"

@@ -107,7 +107,7 @@ _COUNTED = {"documents": "id", "chunks": "id", "commits": "generation"}
 
 def make_tables(raw: Any) -> None:
     """Make the schema, its tables and, where it is missing, the vector extension; call it inside a transaction."""
-    if raw.execute("SELECT to_regnamespace(%s) IS NULL", (SCHEMA,)).fetchone()[0]:
+    if not raw.execute("SELECT EXISTS(SELECT 1 FROM pg_namespace WHERE nspname = %s)", (SCHEMA,)).fetchone()[0]:
         raw.execute(f"CREATE SCHEMA {SCHEMA}")
     raw.execute(f"SET LOCAL search_path TO {SCHEMA}, {extension_schema(raw)}")
     raw.execute(_TABLES)
@@ -157,7 +157,9 @@ def has_tables(raw: Any, name: str) -> bool:
     Raises:
         NewerSchema, StorageError: it is there in another format.
     """
-    if raw.execute("SELECT to_regclass(%s) IS NULL", (f"{SCHEMA}.meta",)).fetchone()[0]:
+    # Asked of the catalogue's rows: `to_regclass` may still know what was true before a lock was waited for.
+    query = "SELECT EXISTS(SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'meta')"
+    if not raw.execute(query, (SCHEMA,)).fetchone()[0]:
         return False
     row = raw.execute(f"SELECT value FROM {SCHEMA}.meta WHERE key = 'schema'").fetchone()
     found = row[0] if row else "none"
