@@ -77,13 +77,13 @@ class House:
             return self._embeddings
 
     def library(self) -> Library:
-        """The person's documents; nothing is created on disk until something is added."""
+        """The person's documents; nothing is created on disk, or on a server, until something is added."""
         with self._lock:
             if self._library is None:
-                self._library = self.library_at(self.settings.library_path)
+                self._library = self.library_at(self.settings.library_url or self.settings.library_path)
             return self._library
 
-    def library_at(self, path: Path) -> Library:
+    def library_at(self, path: Path | str) -> Library:
         """Another library with the same models, such as an evaluation's; the caller closes it.
 
         Found passages are reranked where a cross-encoder serves that role; pictures and recordings are read where

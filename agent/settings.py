@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.errors import BadSetting, UnknownSetting
 from models.home import data_home
@@ -37,6 +39,23 @@ def _positive(value: Any) -> bool:
 
 def _share(value: Any) -> bool:
     return bool(0 <= value <= 1)
+
+
+def _address(value: str) -> bool:
+    """Whether a text is empty or a server's address that holds no password, as settings are shown."""
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    server = parts.scheme in ("postgresql", "postgres") and not parts.password and "password" not in parts.query
+    return not value or server
+
+
+def _hidden(value: Any) -> Any:
+    """A refused value as a sentence may show it: an address without its password."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub(r"(://[^/@]*?:).*@", r"\1***@", re.sub(r"(password=)[^&]*", r"\1***", value))
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,13 @@ class Settings:
         default_factory=lambda: MappingProxyType({}),
         metadata={"help": "the models of the tasks that `hearth task list` shows, as task = name", "check": None},
     )
+    library_url: str = _setting(
+        "",
+        "a PostgreSQL server that keeps the library instead of the data home, postgresql://user@host/database; "
+        "its password is read from PGPASSWORD or ~/.pgpass",
+        _address,
+        "postgresql://user@host/database without a password, which belongs into PGPASSWORD or ~/.pgpass",
+    )
     collection: str = _setting("default", "the collection that files go into and questions search")
     top_k: int = _setting(4, "passages shown to the model", _positive, "a whole number above 0")
     relevance_floor: float = _setting(
@@ -109,7 +135,7 @@ class Settings:
 
     @property
     def library_path(self) -> Path:
-        """Where the documents, chunks and vectors are kept."""
+        """Where the documents, chunks and vectors are kept, unless `library_url` names a server."""
         return self.home / "library"
 
     def key(self, setting: str) -> str | None:
@@ -209,7 +235,7 @@ def _parse(name: str, raw: Any, origin: str) -> Any:
         raise BadSetting(name, raw, origin, expected) from error
     check = specs[name].metadata["check"]
     if type(value) is not kind or (check and not check(value)):
-        raise BadSetting(name, raw, origin, expected)
+        raise BadSetting(name, _hidden(raw), origin, expected)
     return value
 
 

@@ -60,3 +60,17 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "hearth.toml").write_text("port = = 3", encoding="utf-8")
     with pytest.raises(BadSetting, match=r"hearth\.toml"):
         load_settings({"home": tmp_path}, {})
+
+
+def test_a_librarys_server_is_named_without_its_password(tmp_path: Path) -> None:
+    environment = {"HEARTH_HOME": str(tmp_path)}
+    for good in ("", "postgresql://ann@host:5433/papers", "postgres://host/papers?sslmode=require"):
+        assert load_settings({"library_url": good}, environment).library_url == good
+    for bad in (
+        "postgresql://ann:secret@host/papers", "postgresql://host/papers?user=a&password=secret", "mysql://host/papers",
+        "postgresql://ann:se:secret@host@host/papers", "papers",
+    ):  # fmt: skip
+        with pytest.raises(BadSetting) as caught:
+            load_settings({"library_url": bad}, environment)
+        assert "secret" not in str(caught.value)
+        assert "PGPASSWORD" in str(caught.value)
