@@ -6,13 +6,15 @@ Sources: Kudo 2018, https://arxiv.org/abs/1804.10959 (Unigram); Sennrich et al. 
 
 from __future__ import annotations
 
+import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from training.errors import TooFewRows
+from training.errors import DataError, TooFewRows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -67,12 +69,13 @@ def train_tokenizer(
     from transformers import PreTrainedTokenizerFast
 
     names = [*form.specials.values(), *more]
-    tokenizer = _untrained(options, form.specials["unk"])
-    found = iter(texts)
-    first = next((text for text in found if text.strip()), None)
+    found = (text for text in texts if text.strip())
+    first = next(found, None)
     if first is None:
         raise TooFewRows("the training text", "is empty, so no tokenizer could be learned from it.")
-    tokenizer.train_from_iterator(chain([first], found), _trainer(options, names, form.specials["unk"]))
+    tokenizer = _untrained(options, form.specials["unk"])
+    _LEARNERS[options.kind](tokenizer, chain([first], found), options.size, names, form.specials["unk"])
+    tokenizer.add_special_tokens(names)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=form.single, pair=form.pair, special_tokens=[(name, tokenizer.token_to_id(name)) for name in names]
     )
@@ -111,12 +114,65 @@ def _untrained(options: TokenizerOptions, unknown: str) -> Tokenizer:
     return tokenizer
 
 
-def _trainer(options: TokenizerOptions, specials: Sequence[str], unknown: str) -> Any:
+def _learn_unigram(tokenizer: Any, texts: Iterable[str], size: int, specials: Sequence[str], unknown: str) -> None:
+    """By sentencepiece, whose pieces are the same each time; those of the library's own trainer are not."""
+    import sentencepiece
+    from tokenizers import models
+
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=map(tokenizer.normalizer.normalize_str, texts),
+            model_writer=written,
+            vocab_size=size - len(specials) + 1,  # one for its own unknown piece, which the specials hold already
+            hard_vocab_limit=False,
+            character_coverage=0.9999,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            max_sentence_length=100_000,
+            num_threads=1,
+            bos_id=-1,
+            eos_id=-1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        if "smaller than required_chars" not in str(error):
+            raise
+        problem = f"has more letters than task.tokenizer.size = {size} has room for; raise it."
+        raise DataError("the training text", problem) from error
+    learned = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
+    pieces = [(learned.id_to_piece(at), learned.get_score(at)) for at in range(learned.get_piece_size())]
+    own = [(piece, score) for at, (piece, score) in enumerate(pieces) if at != learned.unk_id()]
+    vocabulary = [(name, 0.0) for name in specials] + own
+    tokenizer.model = models.Unigram(vocabulary, list(specials).index(unknown), False)
+
+
+def _learn_bpe(tokenizer: Any, texts: Iterable[str], size: int, specials: Sequence[str], unknown: str) -> None:
     from tokenizers import pre_tokenizers, trainers
 
-    common: dict[str, Any] = {"vocab_size": options.size, "special_tokens": list(specials), "show_progress": False}
-    if options.kind == "unigram":
-        return trainers.UnigramTrainer(unk_token=unknown, **common)
-    if options.kind == "bpe":
-        return trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **common)
-    return trainers.WordPieceTrainer(**common)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=list(specials), initial_alphabet=sorted(alphabet), show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+
+
+def _learn_wordpiece(tokenizer: Any, texts: Iterable[str], size: int, specials: Sequence[str], unknown: str) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    words = Counter(word for text in texts for word in _words(tokenizer, text))
+    letters = sorted({letter for word in words for letter in word})
+    # letters inside a word are given ids beforehand: by themselves they get them in an order that changes each time
+    first = [*specials, *letters, *(f"##{letter}" for letter in letters)]
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=first, show_progress=False)
+    learner = Tokenizer(models.WordPiece(unk_token=unknown))
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    learner.train_from_iterator((word for word in sorted(words) for _ in range(words[word])), trainer)
+    tokenizer.model = models.WordPiece(learner.get_vocab(), unk_token=unknown)
+
+
+def _words(tokenizer: Any, text: str) -> list[str]:
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))]
+
+
+_LEARNERS = {"unigram": _learn_unigram, "bpe": _learn_bpe, "wordpiece": _learn_wordpiece}

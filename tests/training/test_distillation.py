@@ -39,10 +39,10 @@ def test_the_softened_loss_by_hand() -> None:
 def test_a_student_learns_its_teachers_opinions(
     opinion_recipe: Callable[..., Recipe], tmp_path: Path, float32: None, no_kept_models: None
 ) -> None:
-    run(opinion_recipe(training__steps=30, training__learning_rate=5e-3), home=tmp_path, folder=tmp_path / "teacher")
+    run(opinion_recipe(training__steps=8, training__learning_rate=5e-3), home=tmp_path, folder=tmp_path / "teacher")
     folder = tmp_path / "teacher" / "model"
-    task = {"kind": "distilled-classification", "teacher": str(folder), "teacher_weight": 1.0}
-    recipe = opinion_recipe(task__kind=task["kind"], task__teacher=task["teacher"], task__teacher_weight=1.0)
+    options = {"task__kind": "distilled-classification", "task__teacher": str(folder), "task__teacher_weight": 1.0}
+    recipe = opinion_recipe(**options)
     lines: list[dict[str, Any]] = []
     run(recipe, home=tmp_path, folder=tmp_path / "student", show=lines.append)
     losses = [line["loss"] for line in lines if line["event"] == "step"]
@@ -54,18 +54,11 @@ def test_a_student_learns_its_teachers_opinions(
     said = TextClassifier(str(folder), home=tmp_path)("the lamp is bright 7")
     opinion = student._opinions([{"text": "the lamp is bright 7"}])[0]  # type: ignore[attr-defined]
     assert opinion == [next(one.score for one in said.labels if one.label == label) for label in ("bad", "good")]
-
-
-def test_a_teacher_with_other_labels_is_refused(
-    opinion_recipe: Callable[..., Recipe], tmp_path: Path, no_kept_models: None
-) -> None:
-    run(opinion_recipe(training__steps=1), home=tmp_path, folder=tmp_path / "teacher")
-    names = {"good": "yes", "bad": "no"}
-    recipe = opinion_recipe(
-        task__kind="distilled-classification", task__teacher=str(tmp_path / "teacher" / "model"), task__names=names
-    )
+    # and a teacher with other labels is refused before anything is learned
+    renamed = open_task(opinion_recipe(task__names={"good": "yes", "bad": "no"}, **options))
+    renamed.labels, renamed._home = ("bad", "good"), tmp_path  # type: ignore[attr-defined]
     with pytest.raises(RecipeError, match="with the labels bad, good, expected one with no, yes"):
-        run(recipe, home=tmp_path, folder=tmp_path / "student")
+        renamed._opinions([{"text": "x"}])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from training.errors import TooFewRows
+from training.errors import DataError, TooFewRows
 from training.tokenizers import FORMS, TokenizerOptions, train_tokenizer
 
 TEXTS = ["Der kleine Hund läuft über die Straße.", "The small dog runs over the street.", "Hund und dog, dog und Hund!"]
@@ -54,6 +54,30 @@ def test_lowercase_forgets_capitals_and_bpe_keeps_every_byte(tmp_path: Path) -> 
     exact = train_tokenizer(TEXTS, TokenizerOptions("bpe", 400), FORMS["causal"], tmp_path / "b", window=64)
     odd = "  zwei  Räume\n\t🦊 \u0301"
     assert exact.decode(exact(odd)["input_ids"]) == odd
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "wordpiece"])
+def test_the_same_texts_give_the_same_tokenizer_every_time(kind: str, tmp_path: Path) -> None:
+    texts = [f"{word} {other}" for word in TEXTS[0].split() for other in TEXTS[1].split()]
+    files = []
+    for at in range(3):
+        folder = tmp_path / str(at)
+        train_tokenizer(
+            texts, TokenizerOptions(kind, 150 if kind != "bpe" else 300), FORMS["encoder"], folder, window=64
+        )  # type: ignore[arg-type]
+        files.append((folder / "tokenizer.json").read_text())
+    assert files[0] == files[1] == files[2]
+
+
+def test_only_special_tokens_are_added_beside_the_vocabulary(tmp_path: Path) -> None:
+    made = train_tokenizer(TEXTS * 5, TokenizerOptions("wordpiece", 200), FORMS["encoder"], tmp_path, window=64)
+    assert set(made.get_added_vocab()) == set(FORMS["encoder"].specials.values())
+    assert made.tokenize("dogs") == ["dog", "##s"]
+
+
+def test_more_letters_than_the_vocabulary_holds_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"more letters than task\.tokenizer\.size = 12"):
+        train_tokenizer(TEXTS * 5, TokenizerOptions("unigram", 12), FORMS["seq2seq"], tmp_path, window=64)
 
 
 def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
