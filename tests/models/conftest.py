@@ -17,6 +17,7 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, P
 from models.chat import LocalChatModel, open_chat_model
 from models.device import DeviceChoice
 from models.memory import unload_all
+from models.scheduler import process_scheduler
 from models.templates import SMOLLM2
 
 CORPUS = [
@@ -119,6 +120,14 @@ def tiny_encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_chat(tiny_chat_folder: Path, tmp_path: Path) -> LocalChatModel:
     """The tiny chat model, opened as any local folder is."""
     return open_chat_model(str(tiny_chat_folder), home=tmp_path, max_new_tokens=24)
+
+
+@pytest.fixture(autouse=True)
+def _turns_as_before() -> Iterator[None]:
+    """An engine that answers many at once gives the process more turns; the next test starts with as many as before."""
+    before = process_scheduler().slots
+    yield
+    process_scheduler().slots = before
 
 
 @pytest.fixture
