@@ -17,6 +17,7 @@ from models.tasks.summarizer import (
     Seq2SeqSummarizer,
     map_reduce,
     pieces_of,
+    prefix_of,
     whole_sentences,
 )
 from tests.models.tiny_translators import save_bart, save_t5
@@ -82,7 +83,7 @@ def test_t5_is_asked_with_its_prefix(tmp_path: Path, float32: None) -> None:
     plain = Seq2SeqSummarizer(str(save_t5(tmp_path / "t5")), home=tmp_path)
     own = {"summarization": {"prefix": "hindi : "}}
     named = Seq2SeqSummarizer(str(save_t5(tmp_path / "own", params=own)), home=tmp_path)
-    assert (plain._prefix(), named._prefix()) == ("summarize: ", "hindi : ")
+    assert (prefix_of(plain.config), prefix_of(named.config)) == ("summarize: ", "hindi : ")
 
 
 def test_the_chat_model_is_asked_piece_by_piece(tiny_chat: LocalChatModel) -> None:
