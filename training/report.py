@@ -39,6 +39,7 @@ def write_report(
         "base": learner.base_name,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "judged_on": name,
+        "signature": task.signature(),
         "model": new.to_json(),
         "baseline": {"by": said_by} | old.to_json(),
         "gate": weigh(task, rows, new, old, recipe.gate).to_json(),
