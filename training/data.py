@@ -115,7 +115,7 @@ class _Reader:
         data = self._recipe.data
         for source in sources:
             count = 0
-            for row in rows_of(source, self._recipe.path.parent, data.hub):
+            for row in rows_of(source, self._recipe.path.parent, data.hub, paragraphs=data.paragraphs):
                 count += 1
                 for own in [row] if self._layout is None else self._laid_out(row, source):
                     mapped = self._mapped(own, source)

@@ -50,6 +50,7 @@ class Data:
         licence: The data's licence, for the model card.
         columns: The task's column -> the data's column, where they differ.
         values: The task's column -> one value for all rows, where the data has no such column.
+        paragraphs: A .txt file's rows are its paragraphs, with empty lines between them, and not its lines.
         train_rows, validation_rows, test_rows: Use at most so many, drawn with the seed.
     """
 
@@ -62,6 +63,7 @@ class Data:
     values: dict[str, str] = field(default_factory=dict)
     split: Split = Split()
     limits: Limits = Limits()
+    paragraphs: bool = False
     train_rows: int | None = None
     validation_rows: int | None = 1000
     test_rows: int | None = None

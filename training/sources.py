@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,13 +32,14 @@ class Row:
     line: int
 
 
-def rows_of(source: str, base: Path, hub_hint: str | None = None) -> Iterator[Row]:
+def rows_of(source: str, base: Path, hub_hint: str | None = None, *, paragraphs: bool = False) -> Iterator[Row]:
     """The rows of one source, in order, never all in memory.
 
     Args:
         source: A file or folder relative to `base`, or `hub:name[:config][:split]`.
         base: The folder of the recipe.
         hub_hint: The hub's name of the same data, for the message where the file is not there.
+        paragraphs: A text file's rows are its paragraphs, with empty lines between them, and not its lines.
 
     Raises:
         DataNotFound: nothing there. DataError: a line that cannot be read.
@@ -57,7 +59,8 @@ def rows_of(source: str, base: Path, hub_hint: str | None = None) -> Iterator[Ro
         yield from _parquet(path)
         return
     with _opened(path) as stream:
-        yield from {"csv": _csv, "tsv": _csv, "json": _json, "jsonl": _jsonl, "text": _text}[kind](stream, path)
+        text = _paragraphs if paragraphs else _text
+        yield from {"csv": _csv, "tsv": _csv, "json": _json, "jsonl": _jsonl, "text": text}[kind](stream, path)
 
 
 def _kind(path: Path) -> str:
@@ -153,6 +156,13 @@ def _text(stream: TextIO, path: Path) -> Iterator[Row]:
             yield Row({"text": line.rstrip("\r\n")}, number)
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error, number + 1) from error
+
+
+def _paragraphs(stream: TextIO, path: Path) -> Iterator[Row]:
+    for empty, lines in groupby(_text(stream, path), key=lambda row: not row.values["text"].strip()):
+        if not empty:
+            own = list(lines)
+            yield Row({"text": "\n".join(row.values["text"] for row in own)}, own[0].line)
 
 
 def _parquet(path: Path) -> Iterator[Row]:

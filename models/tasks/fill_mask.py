@@ -9,7 +9,7 @@ from typing import Any
 from models.errors import PromptTooLong
 from models.tasks.base import TaskModel, as_texts
 from models.tasks.errors import NoMask
-from models.tasks.windows import batches, padded, windows_of
+from models.tasks.windows import Window, batches, padded, windows_of
 
 # every writing of a gap is understood, so that a text need not know its model
 _GAPS = ("[MASK]", "<mask>", "___")
@@ -66,6 +66,29 @@ class MaskFiller(TaskModel):
                 ]
         return results
 
+    def losses(self, texts: Sequence[Sequence[int]], hidden: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Minus the natural logarithm of the probability of each hidden token, in the order of `hidden`.
+
+        Args:
+            texts: Token ids, special tokens among them, each within the window.
+            hidden: For each text the places of the tokens that are masked, all at once.
+        """
+        import torch
+
+        tokenizer = self.load().tokenizer
+        windows = [
+            _masked(index, ids, own, tokenizer) for index, (ids, own) in enumerate(zip(texts, hidden, strict=True))
+        ]
+        results: list[list[float]] = [[] for _ in texts]
+        for indices in batches(windows):
+            logits = self._forward(**padded(tokenizer, [windows[index] for index in indices])).logits
+            for row, index in enumerate(indices):
+                shift = logits.shape[1] - len(texts[index]) if tokenizer.padding_side == "left" else 0
+                scores = torch.log_softmax(logits[row, [at + shift for at in hidden[index]]].float(), -1)
+                wanted = torch.tensor([texts[index][at] for at in hidden[index]], device=scores.device)
+                results[index] = (-scores.gather(1, wanted[:, None])[:, 0]).tolist()
+        return results
+
     def _fill(self, text: str, number: int, logits: Any, top_k: int) -> list[Filled]:
         import torch
 
@@ -83,6 +106,12 @@ class MaskFiller(TaskModel):
         if self.mask not in text:
             raise NoMask(self.mask)
         return text
+
+
+def _masked(sample: int, ids: Sequence[int], hidden: Sequence[int], tokenizer: Any) -> Window:
+    gone = set(hidden)
+    shown = [tokenizer.mask_token_id if at in gone else token for at, token in enumerate(ids)]
+    return Window(sample, {"input_ids": shown, "attention_mask": [1] * len(shown)}, [], [], [])
 
 
 def _put(text: str, mask: str, number: int, word: str) -> str:
