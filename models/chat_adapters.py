@@ -10,21 +10,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.catalog import ADAPTER_CONFIG, Entry, find
+from models.catalog import ADAPTER_CONFIG, SMOLLM2, Entry, find
 from models.engines.adapted_choice import AdaptedChoice
 from models.engines.choice import engine_choice
 from models.engines.lora import AdapterMismatch, misfits, read_lora
 from models.errors import ModelError, ModelNotFound, WrongRole
-from models.files import read_weights
-from models.loading import LoadedChat, load_chat
+from models.files import read_config, read_weights
+from models.loading import LoadedChat, encoder_folder, load_chat
 from models.manifest import MANIFEST, write_manifest
 from models.memory import kept
 from models.prepare import folder_of, locked_folder, swap_in, temporary_folder
+from models.tasks.roles import served_by
 
 if TYPE_CHECKING:
     from models.registry_facts import Base
 
 _RECIPE = "merged-1"
+# some models that read pictures, too, bear the name of a translator's architecture; loading finds out
+_MAY_CHAT = ("chat", "unknown", "translate or summarize")
 
 
 class ModelExists(ModelError):
@@ -67,6 +70,7 @@ def chat_source(entry: Entry, home: Path) -> ChatSource:
 
     Raises:
         ModelNotFound, ModelNotLocal: the model, or an adapter's base, is not on this machine.
+        WrongRole: its files say that it was made for another task.
         BaseDiffers: the base is not the one that the adapter was trained on, with both names and hashes.
         AdapterMismatch: names or sizes that do not fit, or another kind of adapter (M07).
         BrokenModel: the adapter's files are damaged or hold NaN.
@@ -75,6 +79,8 @@ def chat_source(entry: Entry, home: Path) -> ChatSource:
 
     folder = folder_of(entry, home)
     if not is_adapter(folder):
+        if entry.kind in ("folder", "hub"):
+            _refuse_other_tasks(entry, folder)
         return ChatSource(entry, folder)
     base = _base_of(folder, entry.label, home)
     found = find(base.name, None, home)
@@ -163,6 +169,12 @@ def _write_merged(base: Path, adapter: Path, target: Path) -> None:
                 added = torch.from_numpy(parts.up) @ torch.from_numpy(parts.down)
                 tensors[f"{layer}.weight"] = (weight.float() + added).to(weight.dtype)
         save_file(tensors, target / path.name, metadata={"format": "pt"})
+
+
+def _refuse_other_tasks(entry: Entry, folder: Path) -> None:
+    serves = served_by(read_config(encoder_folder(folder)))
+    if serves not in _MAY_CHAT:
+        raise WrongRole(entry.label, wanted="chat", serves=serves, default=SMOLLM2.name)
 
 
 def _base_of(folder: Path, name: str, home: Path) -> Base:

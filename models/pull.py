@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from models.catalog import Entry
 from models.environment import allow_hub, go_offline
-from models.errors import HubFailed
-from models.files import read_config, read_weights
+from models.errors import HubFailed, UnsafeModel
+from models.files import Weights, read_config, read_weight_files, read_weights
 from models.home import models_folder
 from models.loading import encoder_folder
 from models.manifest import intact, read_manifest, write_manifest
 from models.prepare import locked_folder, swap_in, temporary_folder
-from models.registry_checks import refuse_not_finite
+from models.registry_checks import ADAPTER_WEIGHTS, is_adapter, refuse_not_finite
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -79,9 +79,7 @@ def _pull(entry: Entry, home: Path) -> Path:
             with _hub_errors(entry):
                 api.snapshot_download(entry.source, revision=commit, local_dir=temporary, allow_patterns=list(_WANTED))
             shutil.rmtree(temporary / ".cache", ignore_errors=True)  # the downloader's own notes
-            encoder = encoder_folder(temporary)
-            read_config(encoder)
-            refuse_not_finite(temporary, read_weights(encoder).files)
+            refuse_not_finite(temporary, _checked(temporary).files)
             write_manifest(
                 temporary,
                 name=entry.name,
@@ -93,6 +91,17 @@ def _pull(entry: Entry, home: Path) -> Path:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     return target
+
+
+def _checked(folder: Path) -> Weights:
+    """The weights of what came: a model's, a sentence encoder's, or an adapter's (its fit to a base is seen later)."""
+    if is_adapter(folder):
+        if not (folder / ADAPTER_WEIGHTS).is_file():
+            raise UnsafeModel(folder, f"it has no {ADAPTER_WEIGHTS}, the one form in which an adapter cannot run code")
+        return read_weight_files((folder / ADAPTER_WEIGHTS,))
+    encoder = encoder_folder(folder)
+    read_config(encoder)
+    return read_weights(encoder)
 
 
 def _commit(api: HfApi, entry: Entry) -> str:

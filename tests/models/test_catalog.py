@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from models import loading
 from models.catalog import find
 from models.chat import open_chat_model
 from models.embeddings import open_embeddings
@@ -50,6 +51,14 @@ def test_a_model_of_another_role_is_refused_by_name(tmp_path: Path) -> None:
         open_chat_model("all-minilm-l6-v2", home=tmp_path)
     with pytest.raises(WrongRole):
         open_embeddings("smollm2-135m-instruct", home=tmp_path)
+
+
+def test_a_folder_made_for_another_task_is_refused_before_loading(
+    tiny_encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_load_model", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(WrongRole, match=r"serves the role '\w+', not 'chat': use for example smollm2"):
+        open_chat_model(str(tiny_encoder_folder), home=tmp_path).invoke("hello")
 
 
 def test_a_folder_comes_before_a_hub_id_of_the_same_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

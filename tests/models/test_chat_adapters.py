@@ -7,8 +7,10 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -25,10 +27,11 @@ from models.engines.lora import AdapterMismatch
 from models.engines.openvino import available
 from models.engines.openvino_paged import EngineUnavailable
 from models.engines.parity import ParityFailed, torch_logits
-from models.errors import BrokenModel, ModelNotFound
+from models.errors import BrokenModel, ModelNotFound, UnsafeModel
 from models.manifest import intact, read_manifest
 from models.memory import make_room
 from models.prompts import render
+from models.pull import pull
 from models.registry import Registry
 from models.registry_errors import BaseDiffers
 from models.registry_facts import Base
@@ -284,3 +287,31 @@ def test_an_idle_openvino_engine_is_closed_and_opened_again(base: Path, home: Pa
         thread.join(10)
         assert not thread.is_alive()
     assert chat.invoke(QUESTION).content == first
+
+
+def test_an_adapter_pulled_from_the_hub_answers_on_its_base(
+    made: dict[str, tuple[Path, torch.nn.Module]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, peft = made["a"]
+
+    def snapshot(self: object, repo: str, *, local_dir: Path, **_: object) -> str:
+        return str(shutil.copytree(folder, local_dir, dirs_exist_ok=True))
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "snapshot_download", snapshot)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(sha="c" * 40))
+    pull(find("org/helper", None), tmp_path)
+    chat = LocalChatModel(model="org/helper", home=tmp_path, max_new_tokens=24, engine="torch")
+    assert chat.invoke(QUESTION).content == greedy(peft, chat)
+
+
+def test_m04_a_pickled_adapter_is_not_kept(
+    made: dict[str, tuple[Path, torch.nn.Module]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def snapshot(self: object, repo: str, *, local_dir: Path, **_: object) -> str:
+        return str(shutil.copy(made["a"][0] / "adapter_config.json", local_dir))
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "snapshot_download", snapshot)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(sha="c" * 40))
+    with pytest.raises(UnsafeModel, match="adapter_model"):
+        pull(find("org/helper", None), tmp_path)
+    assert [path.name for path in (tmp_path / "models" / "org--helper").iterdir()] == [".lock"]
