@@ -34,7 +34,7 @@ CONNECT_SECONDS = 10
 _IDLE_SECONDS = 120
 """A client that vanished without a word keeps its lock no longer than this."""
 _SESSION = (
-    "SET jit = off; SET default_transaction_isolation = 'read committed';"
+    "SET jit = off; SET work_mem = '64MB'; SET default_transaction_isolation = 'read committed';"
     f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s';"
     f"SET tcp_keepalives_idle = {_IDLE_SECONDS // 4}; SET tcp_keepalives_interval = {_IDLE_SECONDS // 8};"
 )

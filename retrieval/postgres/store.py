@@ -73,6 +73,7 @@ class PostgresStore(LibraryStore):
         with self._read_lock, translated(self.name):
             if self._reader is None:
                 self._reader = Connection.open(self._address, self.name)
+                self._reader.raw.execute("SET default_transaction_read_only = on")
                 self._made = False
             if not self._made and has_tables(self._reader.raw, self.name):
                 self._reader.see_types()

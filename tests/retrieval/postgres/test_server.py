@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 import retrieval.postgres.finder
 import retrieval.postgres.schema
 import retrieval.postgres.store
+import retrieval.postgres.words
+import retrieval.retriever
 from retrieval import Library, TextDocument
 from retrieval.errors import RetrievalError
 from tests.doubles import HashEmbeddings
@@ -80,6 +83,7 @@ def test_a_client_killed_in_the_middle_leaves_no_half_document(
     assert len(on_server.documents()) == 5
 
 
+@pytest.mark.faults
 def test_clients_killed_anywhere_lose_nothing_that_was_reported(
     on_server: Library, client: Callable[[str], subprocess.Popen[str]]
 ) -> None:
@@ -184,6 +188,31 @@ def test_a_large_library_is_searched_in_its_index(on_server: Library, monkeypatc
     assert near >= 95
     rare = on_server.search("apple", top_k=4, mode="dense", where={"rare": True})
     assert {hit.metadata["document"] for hit in rare} == {"d0", "d100", "d200", "d300"}
+
+
+def test_ranking_by_the_rarer_words_alone_changes_nothing(
+    on_server: Library, statement: Statement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left out provably cannot be among the best; and common words may be estimated from the statistics."""
+    chance = random.Random(3)
+    words = [f"v{n}x" for n in range(200)]
+    weights = [1 / (n + 1) for n in range(200)]
+    on_server.add_texts([TextDocument(f"d{n}", " ".join(chance.choices(words, weights, k=20))) for n in range(500)])
+    queries = [" ".join(chance.choices(words, weights, k=5)) for _ in range(40)]
+
+    def found() -> list[list[tuple[str | None, float]]]:
+        hits = [on_server.search(query, mode="sparse", top_k=3) for query in queries]
+        return [[(hit.id, hit.metadata["score"]) for hit in some] for some in hits]
+
+    monkeypatch.setattr(retrieval.retriever, "CANDIDATES", 3)
+    monkeypatch.setattr(retrieval.postgres.words, "COMMON_SHARE", 0.0)
+    everything = found()
+    for share in (0.02, 0.1, 0.3):
+        monkeypatch.setattr(retrieval.postgres.words, "COMMON_SHARE", share)
+        assert found() == everything
+    monkeypatch.setattr(retrieval.postgres.words, "ESTIMATED_FROM", 0)
+    statement("ANALYZE hearth.terms")
+    assert found() == everything  # the statistics of so few passages are of all of them
 
 
 def test_terms_of_another_analysis_are_made_anew(on_server: Library, address: str, statement: Statement) -> None:
