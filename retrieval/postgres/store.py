@@ -104,10 +104,12 @@ class PostgresStore(LibraryStore):
 
     def _writing_connection(self, wait_seconds: float) -> Connection:
         """The connection that writes, to a library that is there; one that was lost while idle is made anew."""
+        import psycopg
+
         from retrieval.postgres.writer import PostgresWriter, renew_terms
 
         if self._writer is not None:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(psycopg.OperationalError):
                 self._writer.execute("SELECT 1")
             if not self._writer.lost:
                 return self._writer

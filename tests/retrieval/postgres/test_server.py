@@ -289,6 +289,21 @@ def test_tables_of_a_later_hearth_are_left_alone(on_server: Library, address: st
     assert "format odd" in str(said(address, write=True))
 
 
+def test_an_export_of_a_folder_is_brought_to_a_server(on_server: Library, tmp_path: Path) -> None:
+    """The way from one to the other: ids, vectors and metadata come along, and nothing is embedded again."""
+    with Library.open(tmp_path / "library", HashEmbeddings()) as in_folder:
+        in_folder.add_texts([TextDocument(f"d{n}", f"apple pie {n}", {"n": n}) for n in range(20)])
+        in_folder.export(tmp_path / "copy")
+        report = on_server.import_file(tmp_path / "copy")
+        assert len(report.added) == 20
+        assert on_server.documents() == in_folder.documents()
+        assert [hit.metadata["score"] for hit in on_server.search("apple pie 7")] == pytest.approx(
+            [hit.metadata["score"] for hit in in_folder.search("apple pie 7")], rel=1e-4
+        )
+    assert on_server.verify()["problems"] == []
+    assert on_server.import_file(tmp_path / "copy").unchanged == 20
+
+
 def test_what_needs_a_file_says_so(on_server: Library, tmp_path: Path) -> None:
     for attempt in (on_server.backup, on_server.export):
         with pytest.raises(RetrievalError) as caught:
