@@ -5,6 +5,7 @@ Adapters are PEFT's LoRA; what is saved is small and names its base.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,11 +57,15 @@ class Learner:
 
         folder.mkdir(parents=True, exist_ok=True)
         with quiet():
-            self._save(folder)
+            self._save(folder, task.merges_adapters)
         task.model_files(folder)
 
-    def _save(self, folder: Path) -> None:
-        if self.method in ("lora", "qlora"):
+    def _save(self, folder: Path, merged: bool) -> None:
+        adapter = self.method in ("lora", "qlora")
+        if adapter and merged:
+            copy.deepcopy(self.model).float().merge_and_unload().save_pretrained(str(folder))
+            self.tokenizer.save_pretrained(str(folder))
+        elif adapter:
             self.model.save_pretrained(str(folder))
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's own card; ours is written when publishing
             adapted = self.model.get_base_model()

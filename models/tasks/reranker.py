@@ -8,7 +8,7 @@ from typing import Any
 
 from models.tasks.base import as_texts
 from models.tasks.scoring import SequenceScorer
-from models.tasks.windows import windows_of
+from models.tasks.windows import Window, windows_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Reranker(SequenceScorer):
         asked, found = as_texts(query, "query"), as_texts(texts)
         if not found:
             return []
-        windows = windows_of(
-            self.load().tokenizer, found, window=self.window, stride=self.window // 8, before=asked * len(found)
-        )
+        windows = query_windows(self.load().tokenizer, asked[0], found, self.window)
         logits = self.logits(windows)
         relevance = torch.sigmoid(logits[:, 0]) if logits.shape[1] == 1 else torch.softmax(logits, -1)[:, 1]
         best = [0.0] * len(found)
@@ -57,6 +55,15 @@ class Reranker(SequenceScorer):
     def rank(self, query: str, texts: Sequence[str], *, top_k: int | None = None) -> list[Ranked]:
         """The texts by relevance to the query, best first; equal ones keep their order."""
         return in_order(texts, self.rerank(query, texts), top_k)
+
+
+def query_windows(tokenizer: Any, query: str, texts: Sequence[str], window: int) -> list[Window]:
+    """The windows in which texts are read, the query whole before each.
+
+    Raises:
+        PromptTooLong: the query leaves no room for text.
+    """
+    return windows_of(tokenizer, texts, window=window, stride=window // 8, before=[query] * len(texts))
 
 
 def in_order(texts: Sequence[str], scores: Sequence[float], top_k: int | None = None) -> list[Ranked]:

@@ -22,6 +22,7 @@ def tiny_recipe(
         "data": {"train": "rows.jsonl", **more.get("data", {})},
         "training": training | {"checkpoint_every_seconds": 0.0} | more.get("training", {}),
     }
+    table |= {name: value for name, value in more.items() if name not in table}
     if base is not None:
         table["base"] = str(base)
     return recipe_from(table, folder / "tiny.toml")

@@ -46,6 +46,7 @@ class Task(ABC):
         metric: The score that chooses the best checkpoint and that the gate reads.
         higher_is_better: Whether more of it is better.
         simple_rule: What the baseline without a model does, in words.
+        merges_adapters: Whether a trained adapter is saved inside its base, as the served class opens no adapters.
     """
 
     kind: ClassVar[str]
@@ -54,6 +55,7 @@ class Task(ABC):
     metric: str
     higher_is_better: ClassVar[bool] = True
     simple_rule: str
+    merges_adapters: ClassVar[bool] = False
     Options: ClassVar[type] = NoOptions
 
     def __init__(self, recipe: Recipe) -> None:
