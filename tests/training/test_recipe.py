@@ -117,8 +117,7 @@ def test_every_shipped_recipe_reads(path: Path) -> None:
     recipe = load_recipe(path.stem)
     text = path.read_text(encoding="utf-8")
     assert recipe.data.hub or "https://" in text, "people without the files need the hub's name, or an address"
-    if "[small]" in text:
-        assert load_recipe(path.stem, small=True).training.steps
+    assert load_recipe(path.stem, small=True).training.steps
     assert recipe.data.licence
 
 
