@@ -118,7 +118,7 @@ library = Library.open(path, HashEmbeddings())
 folder = Path(path.parent / "documents")
 slow = HashEmbeddings.embed_documents
 def slowly(self, texts):
-    time.sleep(0.05)
+    time.sleep(0.2)
     return slow(self, texts)
 HashEmbeddings.embed_documents = slowly
 import retrieval.ingest
