@@ -17,6 +17,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
         verbs, common, "classify", "the label of a text, trained or of your own choice", task_verbs.classify
     )
     classify.add_argument("--labels", metavar="A,B,...", help="labels of your own; without them a trained model's")
+    classify.add_argument("--pair", metavar="TEXT", help="a second text, for a model trained on pairs (row: text_pair)")
     translate = _verb(verbs, common, "translate", "a text in another language", task_verbs.translate)
     translate.add_argument("--to", metavar="LANG", help="the target language, such as de or German")
     translate.add_argument("--from", dest="source", metavar="LANG", help="the source language, found where not given")

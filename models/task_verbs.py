@@ -29,10 +29,16 @@ def classify(options: argparse.Namespace, house: Any) -> Any:
         for group in dict.fromkeys(own):
             indices = [index for index, choice in enumerate(own) if choice == group]
             texts = [rows[index]["text"] for index in indices]
-            found = zero_shot().many(texts, group) if group or labels is not None else trained().many(texts)
+            if group or labels is not None:
+                found = zero_shot().many(texts, group)
+            else:
+                found = trained().many(texts, _pairs([rows[index] for index in indices], options.pair))
             for index, result in zip(indices, found, strict=True):
                 results[index] = result
-        return [{"label": one.label, "score": one.score, "labels": one.to_json()} for one in results]
+        return [
+            {"label": one.label, "score": one.score, "labels": one.to_json(), "chosen": list(one.chosen)}
+            for one in results
+        ]
 
     def trained() -> Any:
         return tasks.classifier(options.model)
@@ -41,12 +47,19 @@ def classify(options: argparse.Namespace, house: Any) -> Any:
         return tasks.zero_shot(options.model)
 
     def one(text: str) -> Any:
-        found = trained().many([text]) if labels is None else zero_shot().many([text], labels)
-        return found[0].to_json()
+        if labels is None:
+            return trained()(text, options.pair).to_json()
+        return zero_shot().many([text], labels)[0].to_json()
 
     if options.input and labels is None and tasks.named("classify", options.model):
         trained()  # an unknown or unfit model is named before any row is read
     return run_verb(options, one, many, check=_check_labels)
+
+
+def _pairs(rows: Sequence[Row], pair: str | None) -> list[str] | None:
+    """The second text of each row, its own or the one given for all; None where there is none at all."""
+    found = [str(row.get("text_pair") or pair or "") for row in rows]
+    return found if any(found) else None
 
 
 def _check_labels(row: Row) -> str | None:

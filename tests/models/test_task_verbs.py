@@ -39,6 +39,19 @@ def test_classify_with_a_trained_model(tmp_path: Path, capsys: pytest.CaptureFix
     assert sum(item["score"] for item in found) == pytest.approx(1)
 
 
+def test_classify_reads_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_bert(tmp_path / "pairs", BertForSequenceClassification, labels=["a", "b"])
+    alone = run(capsys, "classify", "the river runs", "--model", str(folder))
+    pair = run(capsys, "classify", "the river runs", "--pair", "past old towns", "--model", str(folder))
+    assert pair != alone
+    source, target = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "the river runs", "text_pair": "past old towns"}\n')
+    run(capsys, "classify", "--input", str(source), "--output", str(target), "--model", str(folder))
+    row = json.loads(target.read_text())
+    assert row["labels"] == pair
+    assert row["chosen"] == [row["label"]]
+
+
 def test_classify_with_labels(capsys: pytest.CaptureFixture[str]) -> None:
     found = run(capsys, "classify", "the quick brown fox", "--labels", "fox, dog ,manual")
     assert {item["label"] for item in found} == {"fox", "dog", "manual"}
