@@ -119,9 +119,17 @@ def test_vectors_of_training_are_those_that_serve(tmp_path: Path, encoder_folder
     texts = [*POOL, "fox " * 60]
     model = AutoModel.from_pretrained(encoder_folder).eval()
     with torch.inference_mode():
-        own = task.vectors(model, task.inputs([task.ids(text, "document") for text in texts], "text"), "text")
+        own = task.vectors(model, task.inputs([task.ids(text, "document")[0] for text in texts], "text"), "text")
     served = LocalEmbeddings(str(encoder_folder), home=tmp_path, engine="torch").embed_documents(texts)
     assert own.numpy() == pytest.approx(np.array(served), abs=1e-5)
+
+
+def test_t04_cut_texts_are_counted(tmp_path: Path, encoder_folder: Path) -> None:
+    task = embeddings_task(tmp_path, encoder_folder)
+    rows = [{"text": "fox", "positives": [text]} for text in (POOL[0], "fox " * 60)]
+    found = list(task.features(rows))
+    assert [task.is_cut(one) for one in found] == [False, True]
+    assert [len(one["positives"][0]) for one in found] == [6, 32]
 
 
 def test_what_belongs_to_a_query_is_never_mined_against_it(tmp_path: Path, encoder_folder: Path) -> None:
@@ -187,7 +195,7 @@ def test_an_adapter_is_saved_inside_its_base(tmp_path: Path, encoder_folder: Pat
     assert not list((tmp_path / "saved").glob("adapter*"))
     with torch.inference_mode():
         learner.model.eval()
-        texts = own.inputs([own.ids(text, "document") for text in POOL], "text")
+        texts = own.inputs([own.ids(text, "document")[0] for text in POOL], "text")
         wanted = own.vectors(learner.model, texts, "text").numpy()
     served = LocalEmbeddings(str(tmp_path / "saved"), home=tmp_path, engine="torch").embed_documents(POOL)
     assert wanted == pytest.approx(np.array(served), abs=1e-5)

@@ -55,10 +55,12 @@ class SentenceEmbeddings(SentenceEncoder, Matching):
         known = list(rows)
         ids = cache(lambda text: self.ids(text, "document"))  # a passage often belongs to many queries
         for row, negatives in zip(known, self.negatives(known), strict=True):
+            query, right = self.ids(row["text"], "query"), [ids(text) for text in row["positives"]]
             yield {
-                "input_ids": self.ids(row["text"], "query"),
-                "positives": [ids(text) for text in row["positives"]],
-                "negatives": [ids(text) for text in negatives],
+                "input_ids": query[0],
+                "positives": [one for one, _ in right],
+                "negatives": [ids(text)[0] for text in negatives],
+                "cut": query[1] or any(cut for _, cut in right),
             }
 
     def length(self, feature: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from training.errors import RecipeError
 from training.tasks.base import Task, padded
+from training.tasks.generating import cut_to
 
 if TYPE_CHECKING:
     import torch
@@ -72,11 +73,10 @@ class SentenceEncoder(Task):
             "one whose vector is the mean of its tokens or the first one",
         )
 
-    def ids(self, text: str, purpose: Literal["query", "document"]) -> list[int]:
-        """A text's tokens, the base's prompt for the purpose before it, cut to the window."""
-        written = self._files.prompt(purpose) + text
-        encoded = self.tokenizer(written, truncation=True, max_length=self.max_tokens)
-        return list(encoded["input_ids"])
+    def ids(self, text: str, purpose: Literal["query", "document"]) -> tuple[list[int], bool]:
+        """A text's tokens, the base's prompt for the purpose before it, and whether the window cut some off."""
+        whole = list(self.tokenizer(self._files.prompt(purpose) + text, verbose=False)["input_ids"])
+        return cut_to(whole, self.max_tokens), len(whole) > self.max_tokens
 
     def inputs(self, ids: list[list[int]], name: str) -> dict[str, torch.Tensor]:
         """Texts as a padded batch, its tensors named `<name>_ids` and `<name>_mask`."""

@@ -43,7 +43,12 @@ class SentenceSimilarity(SentenceEncoder):
 
     def feature(self, row: Row) -> dict[str, Any]:
         first, second = (self.ids(row[name], "document") for name in ("text", "text_pair"))
-        return {"input_ids": first, "second_ids": second, "score": row["score"]}
+        return {
+            "input_ids": first[0],
+            "second_ids": second[0],
+            "score": row["score"],
+            "cut": first[1] or second[1],
+        }
 
     def length(self, feature: Mapping[str, Any]) -> int:
         return 2 * max(len(feature["input_ids"]), len(feature["second_ids"]))
