@@ -49,10 +49,8 @@ class Feed:
 
 
 def tokens_in(batch: Mapping[str, Any]) -> int:
-    """Tokens of a batch, padding left out."""
-    mask = batch.get("attention_mask")
-    return (
-        int(mask.sum())
-        if mask is not None
-        else sum(value.numel() for key, value in batch.items() if key == "input_ids")
-    )
+    """Tokens of a batch, padding left out; of all its texts where a task reads several apart."""
+    masks = [value for key, value in batch.items() if key.endswith("_mask")]
+    if masks:
+        return sum(int(mask.sum()) for mask in masks)
+    return sum(value.numel() for key, value in batch.items() if key == "input_ids")

@@ -19,6 +19,7 @@ from models.tasks.reranker import Reranker
 from tests.models.conftest import save_tiny_encoder
 from tests.training.tiny import tiny_recipe
 from training.errors import RecipeError
+from training.feed import tokens_in
 from training.learner import make_learner
 from training.mining import by_vectors, by_words, hard_negatives, places
 from training.run import run
@@ -102,6 +103,7 @@ def test_the_contrastive_loss_by_hand(tmp_path: Path, encoder_folder: Path) -> N
     one = -math.log(math.exp(0.6 / 0.5) / (math.exp(0.6 / 0.5) + math.exp(1.0 / 0.5)))
     assert task.loss(Given(vectors), batch).item() == pytest.approx(2 * one, rel=1e-5)
     assert task.items(batch) == 3
+    assert tokens_in(batch) == 5
 
 
 def test_vectors_are_the_mean_of_real_tokens(tmp_path: Path, encoder_folder: Path) -> None:
