@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -192,7 +193,9 @@ class PipelineTask:
         except ModelError:
             raise
         except ImportError as error:
-            raise MissingPackage(f"The task {self.row.task} with {self.name}", str(error.name or error)) from error
+            named = re.search(r"pip install (\S+)", str(error))  # transformers' own sentence has several lines
+            package = named[1] if named else str(error.name or error)
+            raise MissingPackage(f"The task {self.row.task} with {self.name}", package) from error
         except (ValueError, RuntimeError, TypeError, KeyError, IndexError, AttributeError) as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise TaskFailed(self.row.task, self.name, reason) from error
