@@ -179,6 +179,7 @@ class _Run:
             learner.save(folder, self.task)
             judgement = judge_folder(self.task, folder, self.home, list(part), quickly=True)
             _forget(folder)
+        settle(self.recipe)  # loading the served model has set threads of its own
         learner.model.train()
         return judgement.score, judgement.metrics
 
