@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from training.data import Part
 from training.errors import RecipeError
-from training.tasks.base import Task, padded
+from training.tasks.base import Prediction, Row, Task, padded
 from training.tasks.generating import cut_to
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ class SentenceEncoder(Task):
     """Trains a base that gives token vectors; served by `LocalEmbeddings`, which opens no adapters."""
 
     role = "embed"
+    simple_rule = "the base before training"
     auto_class = "AutoModel"
     merges_adapters = True
 
     _files: EncoderFiles
+    _home: Path
 
     def see(self, model: Any, home: Path, bf16: bool) -> None:
         from models.catalog import find
@@ -41,6 +44,7 @@ class SentenceEncoder(Task):
         from models.prepare import folder_of
 
         super().see(model, home, bf16)
+        self._home = home
         assert self.recipe.base is not None
         self._files = EncoderFiles(folder_of(find(self.recipe.base, None), home))
         _ = self.pooling  # refused before anything is computed
@@ -93,6 +97,9 @@ class SentenceEncoder(Task):
             return functional.normalize(states[:, 0], dim=-1)
         kept = mask.unsqueeze(-1).float()
         return functional.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
+
+    def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
+        return self.predict(self._files.folder, self._home, rows)
 
     def model_files(self, folder: Path) -> None:
         places = ("", "1_Pooling", "2_Normalize")

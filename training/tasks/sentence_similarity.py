@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.data import Column, Part
+from training.data import Column
 from training.tasks.base import Prediction, Row
 from training.tasks.sentence_encoder import SentenceEncoder
 
@@ -34,7 +34,6 @@ class SentenceSimilarity(SentenceEncoder):
 
     kind = "sentence-similarity"
     metric = "spearman"
-    simple_rule = "the share of words that both texts have"
     Options = Options
 
     @property
@@ -84,11 +83,6 @@ class SentenceSimilarity(SentenceEncoder):
         texts = list(dict.fromkeys(text for row in rows for text in (row["text"], row["text_pair"])))
         found = dict(zip(texts, map(np.asarray, served.embed_documents(texts)), strict=True))
         return [{"value": float(found[row["text"]] @ found[row["text_pair"]])} for row in rows]
-
-    def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
-        from models.metrics import token_f1
-
-        return [{"value": token_f1(row["text"], [row["text_pair"]])} for row in rows]
 
     def scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, float]:
         from models.task_metrics import number_scores
