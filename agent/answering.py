@@ -18,9 +18,10 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from agent import grounding
 from agent.events import Answer, Answered, Event, Source, SourcesFound, Timings, Token, ToolFinished, ToolStarted
+from agent.request import AnyLibrary
 from agent.settings import Settings
 from models.prompts import answer_messages
-from retrieval import Library
+from retrieval.records import DocumentRecord
 
 # Room kept for the instructions and the chat template's own tokens.
 _TEMPLATE_TOKENS = 128
@@ -55,13 +56,22 @@ class Draft:
 
 
 def search(
-    library: Library, question: str, collections: Sequence[str], settings: Settings, clock: Clock
+    library: AnyLibrary,
+    question: str,
+    collections: Sequence[str],
+    settings: Settings,
+    clock: Clock,
+    only: Sequence[DocumentRecord] | None = None,
 ) -> Iterator[Event | list[Document]]:
-    """Search as a visible step; the last item is the passages themselves, best first."""
+    """Search as a visible step, in some documents only if they are given; the last item is the passages, best first."""
     step = uuid.uuid4().hex
-    yield ToolStarted(step, "search", {"query": question, "collections": list(collections)})
+    given = {"query": question, "collections": list(collections)}
+    where = None if only is None else {"document_id": [record.document_id for record in only]}
+    yield ToolStarted(
+        step, "search", given if only is None else given | {"documents": [record.document for record in only]}
+    )
     began = clock.now_ms()
-    passages = library.search(question, top_k=settings.top_k, collections=collections)
+    passages = library.search(question, top_k=settings.top_k, collections=collections, where=where)
     clock.retrieve_ms = clock.now_ms() - began
     yield ToolFinished(step, "search", describe(passages), clock.retrieve_ms)
     yield passages

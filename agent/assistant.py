@@ -19,19 +19,23 @@ from langchain_core.runnables import RunnableLambda
 
 from agent import answering
 from agent.answering import Clock, Draft
-from agent.errors import AgentError
+from agent.errors import AgentError, BadInput
 from agent.events import Answer, Answered, Event, Failed
 from agent.memory import ThreadMemory
 from agent.relevance import relevance
+from agent.request import AnyLibrary, Request, chosen, searched
 from agent.routing import AUTO, choose_tool
 from agent.settings import Settings, load_settings
 from models.errors import ModelError, PromptTooLong
 from models.prompts import chat_messages
+from retrieval import UserLibrary
 from retrieval.errors import RetrievalError
+from retrieval.owners import own_collection, thread_collection
 
 if TYPE_CHECKING:
     from agent.assembly import House
-    from retrieval import IngestReport, Library
+    from retrieval import IngestReport
+    from retrieval.records import DocumentRecord
 
 NAMED_ERRORS = (AgentError, ModelError, RetrievalError)
 # No tokenizer in use makes fewer than one token of this many characters of ordinary text.
@@ -39,10 +43,14 @@ _CHARACTERS_PER_TOKEN = 16
 
 
 class Assistant:
-    """Answers questions from a library with a chat model; open one with `Assistant.open()`."""
+    """Answers questions from a library with a chat model; open one with `Assistant.open()`.
+
+    With a user's library (`for_user`) it adds to, searches and remembers what is this user's alone, and reads what is
+    shared.
+    """
 
     def __init__(
-        self, chat_model: BaseChatModel, library: Library, settings: Settings, house: House | None = None
+        self, chat_model: BaseChatModel, library: AnyLibrary, settings: Settings, house: House | None = None
     ) -> None:
         self.chat_model = chat_model
         self.library = library
@@ -63,6 +71,21 @@ class Assistant:
         house = House(settings or load_settings(overrides))
         return cls(house.chat_model(), house.library(), house.settings, house)
 
+    def for_user(self, user: str, shared: Sequence[str] | None = None) -> Assistant:
+        """An assistant for one of several users, over the same models: it cannot reach what belongs to another.
+
+        Args:
+            user: who asks; keep what is returned for them, as it remembers their threads.
+            shared: the shared collections they may read; None is all of them.
+
+        Raises:
+            BadInput: this assistant is a user's already.
+            BadUser: the name is empty.
+        """
+        if isinstance(self.library, UserLibrary):
+            raise BadInput(f"This is the assistant of {self.library.user}; ask the one that it came from.")
+        return Assistant(self.chat_model, self.library.for_user(user, shared), self.settings)
+
     def add_documents(
         self,
         paths: Sequence[str | Path],
@@ -76,63 +99,90 @@ class Assistant:
 
         Args:
             paths: files, or folders that are walked.
-            collection: where to; None is the settings' collection.
+            collection: where to; None is the settings' collection, or with a user, the user's own.
             thread: keep them with this thread alone until `keep_document`.
             names: what to call a file that is stored under another name.
             on_progress: called with each step's progress.
         """
-        target = thread_collection(thread) if thread else collection or self.settings.collection
+        target = thread_collection(thread, self.library.user) if thread else self._home_of(collection)
         return self.library.add(paths, collection=target, names=names, on_progress=on_progress)
 
     def keep_document(self, document_id: str, *, collection: str | None = None) -> None:
         """Move a thread's document into the library for good."""
-        self.library.move(document_id, collection or self.settings.collection)
+        self.library.move(document_id, self._home_of(collection))
+
+    def _home_of(self, collection: str | None) -> str:
+        user = self.library.user
+        return own_collection(user, collection) if user else collection or self.settings.collection
 
     def ask(
-        self, question: str, *, thread: str | None = None, collection: str | None = None, tool: str = AUTO
+        self,
+        question: str,
+        *,
+        thread: str | None = None,
+        collection: str | None = None,
+        tool: str = AUTO,
+        documents: Sequence[str | Path] | None = None,
     ) -> Answer:
         """One question, one checked answer.
+
+        Args:
+            question: the person's words.
+            thread: the conversation it belongs to, whose files are searched too.
+            collection: what is searched; None is the settings' collection, with a user also all of theirs.
+            tool: `auto`, `none` or a tool's name.
+            documents: only these may answer: ids, names, or paths of files that were added before.
 
         Raises:
             AgentError, ModelError, RetrievalError: the question cannot be answered; each has a `code`.
         """
-        for event in self._events(question, thread, collection, tool, threading.Event()):
+        request = Request(question, thread, collection, tool, documents)
+        for event in self._events(request, threading.Event()):
             if isinstance(event, Answered):
                 return event.answer
         raise AssertionError("every path of _events ends with Answered")
 
-    async def aask(
-        self, question: str, *, thread: str | None = None, collection: str | None = None, tool: str = AUTO
-    ) -> Answer:
-        """`ask` without blocking the event loop."""
-        return await asyncio.to_thread(self.ask, question, thread=thread, collection=collection, tool=tool)
+    async def aask(self, question: str, **options: Any) -> Answer:
+        """`ask`, with its arguments, without blocking the event loop."""
+        return await asyncio.to_thread(self.ask, question, **options)
 
     def stream(
-        self, question: str, *, thread: str | None = None, collection: str | None = None, tool: str = AUTO
+        self,
+        question: str,
+        *,
+        thread: str | None = None,
+        collection: str | None = None,
+        tool: str = AUTO,
+        documents: Sequence[str | Path] | None = None,
     ) -> Generator[Event, None, None]:
         """The answer as events, the last one Answered or Failed; closing the iterator cancels the work."""
-        yield from self._reported(question, thread, collection, tool, threading.Event())
+        yield from self._reported(Request(question, thread, collection, tool, documents), threading.Event())
 
-    def _reported(
-        self, question: str, thread: str | None, collection: str | None, tool: str, cancel: threading.Event
-    ) -> Generator[Event, None, None]:
+    def _reported(self, request: Request, cancel: threading.Event) -> Generator[Event, None, None]:
         try:
-            yield from self._events(question, thread, collection, tool, cancel)
+            yield from self._events(request, cancel)
         except NAMED_ERRORS as error:
             yield Failed(error.code, str(error))
         finally:
             cancel.set()
 
     async def astream(
-        self, question: str, *, thread: str | None = None, collection: str | None = None, tool: str = AUTO
+        self,
+        question: str,
+        *,
+        thread: str | None = None,
+        collection: str | None = None,
+        tool: str = AUTO,
+        documents: Sequence[str | Path] | None = None,
     ) -> AsyncIterator[Event]:
         """`stream` for the event loop: the work runs in a thread, and leaving the loop early cancels it."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         left = threading.Event()
+        request = Request(question, thread, collection, tool, documents)
 
         def work() -> None:
-            events = self._reported(question, thread, collection, tool, left)
+            events = self._reported(request, left)
             last: BaseException | None = None
             try:
                 for event in events:
@@ -157,7 +207,7 @@ class Assistant:
             left.set()
 
     def as_runnable(self) -> RunnableLambda[str | dict[str, Any], Answer]:
-        """A LangChain Runnable from a question (or `{"question", "thread", "collection", "tool"}`) to an Answer."""
+        """A LangChain Runnable from a question (or a dict of `ask`'s arguments) to an Answer."""
 
         def run(value: str | dict[str, Any]) -> Answer:
             return self.ask(**({"question": value} if isinstance(value, str) else value))
@@ -188,50 +238,49 @@ class Assistant:
     ) -> None:
         self.close()
 
-    def _events(
-        self, question: str, thread: str | None, collection: str | None, tool: str, cancel: threading.Event
-    ) -> Iterator[Event]:
-        clock = Clock()
+    def _events(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        clock, question = Clock(), request.question
         if not any(character.isalnum() for character in question):
             yield Answered(Answer("Type a question or a request, and I will answer it.", model=self._model_name()))
             return
         self._refuse_too_long(question)
-        collections = [collection or self.settings.collection]
-        if thread:
-            collections.append(thread_collection(thread))
-        documents = len(self.library.documents(collections))
-        chosen = choose_tool(question, wanted=tool, has_documents=documents > 0)
+        collections = searched(self.library, request, self.settings.collection)
+        records = self.library.documents(collections)
+        if request.documents is not None:
+            records = chosen(records, request.documents)
+        tool = choose_tool(question, wanted=request.tool, has_documents=bool(records))
         clock.route_ms = clock.now_ms()
-        if chosen is None:
-            yield from self._chat(question, thread, clock, cancel)
+        if tool is None:
+            yield from self._chat(question, request.thread, clock, cancel)
         else:
-            yield from self._from_documents(question, thread, collections, documents, clock, cancel)
+            yield from self._from_documents(request, collections, records, clock, cancel)
 
     def _from_documents(
         self,
-        question: str,
-        thread: str | None,
+        request: Request,
         collections: Sequence[str],
-        documents: int,
+        records: Sequence[DocumentRecord],
         clock: Clock,
         cancel: threading.Event,
     ) -> Iterator[Event]:
+        question = request.question
+        only = None if request.documents is None else records
         passages: list[Document] = []
-        for item in answering.search(self.library, question, collections, self.settings, clock):
+        for item in answering.search(self.library, question, collections, self.settings, clock, only):
             if isinstance(item, list):
                 passages = item
             else:
                 yield item
         if relevance(passages) < self.settings.relevance_floor:
-            events: Iterator[Event] = iter([answering.not_in_documents(question, self.chat_model, documents, clock)])
+            events: Iterator[Event] = iter([answering.not_in_documents(question, self.chat_model, len(records), clock)])
         else:
-            paths = {record.document_id: record.path for record in self.library.documents(collections)}
+            paths = {record.document_id: record.path for record in records}
             sources = [
                 answering.source_of(number, passage, paths.get(passage.metadata["document_id"]))
                 for number, passage in enumerate(passages, start=1)
             ]
             events = answering.answer_from(self.chat_model, question, passages, sources, self.settings, clock, cancel)
-        yield from self._remembered(question, thread, events)
+        yield from self._remembered(question, request.thread, events)
 
     def _chat(self, question: str, thread: str | None, clock: Clock, cancel: threading.Event) -> Iterator[Event]:
         room = answering.prompt_limit(self.chat_model) - self.chat_model.get_num_tokens(question)
@@ -267,8 +316,3 @@ class Assistant:
 
     def _model_name(self) -> str:
         return answering.model_name(self.chat_model)
-
-
-def thread_collection(thread: str) -> str:
-    """The collection that holds a thread's own files."""
-    return f"thread:{thread}"

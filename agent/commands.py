@@ -6,7 +6,10 @@ Handlers import what they need when they run, so that `--help` stays instant.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +36,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
 def _add_ask(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     ask = verbs.add_parser("ask", parents=[common], help="one question to the assistant")
     ask.add_argument("question", metavar="QUESTION", help="the question, or - to read it from standard input")
-    ask.add_argument("--documents", nargs="+", metavar="PATH", help="files and folders to add before asking")
+    ask.add_argument("--documents", nargs="+", metavar="PATH", help="answer from these alone; files are added first")
     ask.add_argument("--collection", dest="set_collection", metavar="NAME", help="the collection to add to and search")
     ask.add_argument("--tool", default="auto", metavar="auto|none|NAME", help="which tool to use (default: auto)")
     ask.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model for this question")
@@ -63,17 +66,38 @@ def _add_eval(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
 
 
 def _ask(options: argparse.Namespace, house: House) -> dict[str, Any]:
+    from agent.request import Request
     from agent.terminal import answer_on_terminal
 
     question = sys.stdin.read() if options.question == "-" else options.question
-    if options.documents:
-        from retrieval.ingest_commands import ingest_with_progress
+    documents, failed = _documents_to_ask(options.documents, house) if options.documents else (None, [])
+    for failure in failed:
+        print(f"hearth: {failure['code']}: {failure['message']}", file=sys.stderr)
+    request = Request(question, tool=options.tool, documents=documents)
+    answer = answer_on_terminal(house.assistant(), request, quiet=options.json, trace=options.trace)
+    return {**answer.to_json(), **({"failed": failed} if failed else {})}
 
-        report = ingest_with_progress(house, options.documents, house.settings.collection)
-        for failure in report.failed:
-            print(f"hearth: {failure.code}: {failure.message}", file=sys.stderr)
-    answer = answer_on_terminal(house.assistant(), question, tool=options.tool, quiet=options.json, trace=options.trace)
-    return answer.to_json()
+
+def _documents_to_ask(paths: Sequence[str], house: House) -> tuple[list[str], list[dict[str, Any]]]:
+    """(ids and names of what was named, what could not be added): what lies on this disk is brought in first.
+
+    Raises:
+        AnswerFailed: nothing of it can be asked about.
+    """
+    from agent.terminal import AnswerFailed
+    from retrieval.ingest_commands import ingest_with_progress
+
+    files = [path for path in paths if os.path.lexists(path)]
+    documents = [path for path in paths if path not in files]
+    failed: list[dict[str, Any]] = []
+    if files:
+        report = ingest_with_progress(house.library().add, files, house.settings.collection)
+        documents += report.document_ids.values()
+        failed = [asdict(failure) for failure in report.failed]
+    if not documents:
+        first = failed[0] if failed else {"code": "not_found", "message": f"{paths[0]} holds no document; name a file."}
+        raise AnswerFailed(first["code"], first["message"])
+    return documents, failed
 
 
 def _render_answer(value: dict[str, Any]) -> str:

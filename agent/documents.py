@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.errors import BadInput
 
 if TYPE_CHECKING:
-    from retrieval import Library
+    from agent.request import AnyLibrary
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_file(path: Path) -> WholeText:
     return WholeText(path.name, found.text, tuple(found.page_starts), warnings)
 
 
-def read_from_library(library: Library, wanted: str) -> WholeText:
+def read_from_library(library: AnyLibrary, wanted: str) -> WholeText:
     """The stored text of the document with that name or id.
 
     Raises:
@@ -74,7 +74,7 @@ def read_from_library(library: Library, wanted: str) -> WholeText:
     return WholeText(record.document, text, _page_starts(library, record.document_id, record.pages, text))
 
 
-def _page_starts(library: Library, document_id: str, pages: int | None, text: str) -> tuple[int, ...]:
+def _page_starts(library: AnyLibrary, document_id: str, pages: int | None, text: str) -> tuple[int, ...]:
     """The offset where each page begins, found by halving since the library tells a page by offset."""
     if not pages:
         return ()

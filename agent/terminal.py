@@ -7,6 +7,7 @@ import sys
 from agent.assistant import Assistant
 from agent.errors import AgentError
 from agent.events import Answer, Answered, Failed, SourcesFound, Token, ToolFinished, ToolStarted
+from agent.request import Request
 
 
 class AnswerFailed(AgentError):
@@ -17,13 +18,12 @@ class AnswerFailed(AgentError):
         self.code = code
 
 
-def answer_on_terminal(assistant: Assistant, question: str, *, tool: str, quiet: bool, trace: bool) -> Answer:
+def answer_on_terminal(assistant: Assistant, request: Request, *, quiet: bool, trace: bool) -> Answer:
     """Ask and draw on standard error, so that standard output holds the checked answer alone.
 
     Args:
         assistant: who answers.
-        question: the person's words.
-        tool: `auto`, `none` or a tool's name.
+        request: the person's words, the tool and the documents they chose.
         quiet: draw no words while they come.
         trace: print every step with its milliseconds.
 
@@ -33,7 +33,7 @@ def answer_on_terminal(assistant: Assistant, question: str, *, tool: str, quiet:
     live = not quiet and sys.stderr.isatty()
     if not quiet and (endpoint := getattr(assistant.chat_model, "endpoint", None)):
         print(f"The chat model is at {endpoint.host}: the question and passages are sent there.", file=sys.stderr)
-    for event in assistant.stream(question, tool=tool):
+    for event in assistant.stream(request.question, tool=request.tool, documents=request.documents):
         match event:
             case Token(text=text) if live:
                 print(text, end="", file=sys.stderr, flush=True)

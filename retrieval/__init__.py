@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from retrieval.library import Library
     from retrieval.records import DocumentRecord, IngestFailure, IngestProgress, IngestReport, TextDocument
     from retrieval.retriever import LibraryRetriever
+    from retrieval.user_library import UserLibrary
     from retrieval.vector_store import LibraryVectorStore
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LibraryVectorStore",
     "RetrievalError",
     "TextDocument",
+    "UserLibrary",
     "evaluate_retrieval",
 ]
 
@@ -34,6 +36,7 @@ _HOMES = {
     "LibraryRetriever": "retrieval.retriever",
     "LibraryVectorStore": "retrieval.vector_store",
     "RetrievalError": "retrieval.errors",
+    "UserLibrary": "retrieval.user_library",
     "evaluate_retrieval": "retrieval.evaluation",
 }
 

@@ -6,11 +6,13 @@ Registering them imports nothing heavy; each handler gives one JSON value and ea
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from retrieval import ingest_commands, upkeep_commands
 from retrieval.ingest_commands import pair
-from retrieval.records import PRIVATE_PREFIX, SEARCH_MODES
+from retrieval.owners import is_shared
+from retrieval.records import SEARCH_MODES
 from retrieval.shown import shown
 
 if TYPE_CHECKING:
@@ -29,6 +31,10 @@ class House(Protocol):
 
     def library(self) -> Library:
         """The person's documents."""
+        ...
+
+    def library_opener(self) -> Callable[[], Library]:
+        """What opens the same library in another process; it can be pickled."""
         ...
 
 
@@ -168,5 +174,5 @@ def _render_ranks(value: list[dict[str, Any]]) -> str:
 def _place(row: dict[str, Any]) -> str:
     page = f", page {row['page']}" if row["page"] else ""
     position = f", {shown(row['position'])}" if row["position"] else ""
-    thread = f" [{row['collection']}]" if row["collection"].startswith(PRIVATE_PREFIX) else ""
-    return f"{shown(row['document'])}{page}{position}{thread}"
+    private = "" if is_shared(row["collection"]) else f" [{shown(row['collection'])}]"
+    return f"{shown(row['document'])}{page}{position}{private}"

@@ -373,6 +373,16 @@ class BadMetadata(RetrievalError):
         super().__init__(f"The metadata cannot be stored ({detail}); use text, numbers, true, false, lists and null.")
 
 
+class BadUser(RetrievalError):
+    """A user without a name."""
+
+    code = "bad_user"
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        super().__init__(f"The user's name is {user!r}, and a name with letters was expected; say whose library it is.")
+
+
 class BadFilter(RetrievalError):
     """A search's filter has a form that is not known."""
 

@@ -35,6 +35,7 @@ from retrieval.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from retrieval.vector_store import LibraryVectorStore
+    from retrieval.user_library import UserLibrary
 
 OnProgress = Callable[[IngestProgress], None]
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
@@ -56,6 +57,9 @@ class Library(Upkeep):
     """
 
     def __init__(
+    user: None = None
+    """Nobody's in particular; see `for_user`."""
+
         self,
         path: str | Path,
         embeddings: Embeddings,
@@ -100,6 +104,16 @@ class Library(Upkeep):
         self._store.close()
 
     # Documents in and out -------------------------------------------------------------------------------------------
+    def for_user(self, user: str, shared: Sequence[str] | None = None) -> UserLibrary:
+        """This library as one user sees it: their own collections, and the shared ones (of these, those named).
+
+        Raises:
+            BadUser: the name is empty.
+        """
+        from retrieval.user_library import UserLibrary
+
+        return UserLibrary(self, user, shared)
+
 
     def add(
         self,
@@ -169,11 +183,11 @@ class Library(Upkeep):
     # What is there --------------------------------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
-        """Names of all collections that hold a document, chat threads' own included."""
+        """Names of all collections that hold a document, those of users and chat threads included."""
         return self._store.collections()
 
     def documents(self, collections: Sequence[str] | None = None) -> list[DocumentRecord]:
-        """The documents of the collections named, or of all that are no chat thread's own; oldest first."""
+        """The documents of the collections named, or of all that are no user's and no thread's; oldest first."""
         return self._store.documents(searched_collections(collections, self._store.collections()))
 
     def document(self, document_id: str) -> DocumentRecord:

@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from retrieval.errors import BadMetadata
+from retrieval.owners import is_shared, owner_of, thread_of
 
 SearchMode = Literal["hybrid", "dense", "sparse"]
 SEARCH_MODES: tuple[SearchMode, ...] = ("hybrid", "dense", "sparse")
 
 DEFAULT_COLLECTION = "default"
-PRIVATE_PREFIX = "thread:"
-"""Collections named so belong to one chat thread: searched and listed only when asked for by name."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class CollectionRecord:
     bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """The record as `hearth collections list --json` prints it."""
-        return asdict(self)
+        """The record as `hearth collections list --json` prints it, with the user and the thread it belongs to."""
+        return {**asdict(self), "owner": owner_of(self.collection), "thread": thread_of(self.collection)}
 
 
 @dataclass(frozen=True)
@@ -218,7 +217,7 @@ def metadata_json(metadata: Mapping[str, Any] | None) -> str | None:
 
 
 def searched_collections(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """The collections a search or a listing covers: those named, or all that are no chat thread's own."""
+    """The collections a search or a listing covers: those named, or all that are no user's and no thread's own."""
     if asked is None:
-        return [name for name in known if not name.startswith(PRIVATE_PREFIX)]
+        return [name for name in known if is_shared(name)]
     return [name for name in dict.fromkeys(asked) if name in known]

@@ -94,7 +94,7 @@ class Upkeep:
     # Collections ----------------------------------------------------------------------------------------------------
 
     def describe_collections(self) -> list[CollectionRecord]:
-        """Every collection with what it holds, chat threads' own included, by name."""
+        """Every collection with what it holds, those of users and chat threads included, by name."""
         query = "SELECT collection, count(*), sum(chunks), sum(bytes) FROM documents GROUP BY collection ORDER BY 1"
         return [CollectionRecord(*row) for row in self._store.rows(query)]
 

@@ -6,6 +6,7 @@ come back as were asked for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,8 +73,8 @@ class Condition:
         if sign in ("$in", "$nin"):
             if not is_list(value):
                 raise BadFilter(f"{sign} takes a list")
-            self.values += [plain(item) for item in value]
-            inside = f"{column} IN ({','.join('?' * len(value))})"
+            self.values.append(_listed(value))
+            inside = f"{column} IN (SELECT value FROM json_each(?))"
             return f"coalesce({inside}, 0)" if sign == "$in" else f"NOT coalesce({inside}, 0)"
         if sign in COMPARED:
             self.values.append(plain(value))
@@ -135,6 +136,18 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     raise BadFilter(f"{value!r} cannot be compared with; use a text, a number, true, false or null")
+
+
+def _listed(values: Any) -> str:
+    """A list of values as JSON, as a statement of SQL may have too few marks for each to get one.
+
+    Raises:
+        BadFilter: one cannot be compared with.
+    """
+    try:
+        return json.dumps([plain(value) for value in values], allow_nan=False)
+    except ValueError as error:
+        raise BadFilter("a list holds a number that is infinite or none at all") from error
 
 
 def checked_name(name: str) -> str:

@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_core.tools import BaseTool
 
     from agent.assembly import House
+    from agent.request import AnyLibrary
 
 NAMES = ("classify", "translate", "summarize", "extract", "entities", "compare", "list_documents")
 
 
-def build_tools(house: House) -> list[BaseTool]:
+def build_tools(house: House, library: Callable[[], AnyLibrary] | None = None) -> list[BaseTool]:
     """Every tool of a house, in the order of `NAMES`, then those of `[tasks]`; models load at the first call.
 
     A tool whose task needs a model that is not configured is there all the same and says what to fetch.
+
+    Args:
+        house: whose models serve.
+        library: what the tools may read, such as one user's part; None is the house's whole library.
     """
     from agent.tools.classify import classify_tool
     from agent.tools.compare import compare_tool
@@ -28,13 +35,14 @@ def build_tools(house: House) -> list[BaseTool]:
     from models.tasks import Tasks
 
     tasks = Tasks.of(house)
+    library = library or house.library
     return [
         classify_tool(tasks),
         translate_tool(tasks),
-        summarize_tool(tasks, house.library),
-        extract_tool(tasks, house.library),
+        summarize_tool(tasks, library),
+        extract_tool(tasks, library),
         entities_tool(tasks),
-        compare_tool(tasks, house.library),
-        list_documents_tool(house.library),
+        compare_tool(tasks, library),
+        list_documents_tool(library),
         *pipeline_tools(house),
     ]

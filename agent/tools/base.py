@@ -17,7 +17,8 @@ from retrieval.errors import RetrievalError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from retrieval import Library
+    from agent.request import AnyLibrary
+
 
 Result = tuple[str, Any]
 """What a model reads, and the result as data."""
@@ -43,7 +44,7 @@ def as_tool(name: str, arguments: type[BaseModel], function: Callable[..., Resul
     )
 
 
-def given_text(library: Callable[[], Library], text: str | None, document: str | None) -> WholeText:
+def given_text(library: Callable[[], AnyLibrary], text: str | None, document: str | None) -> WholeText:
     """The text of a call that takes either a text or a document of the library.
 
     Raises:

@@ -13,8 +13,8 @@ from agent.tools.base import Result, as_tool, given_text
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from agent.request import AnyLibrary
     from models.tasks import Similarity, Tasks
-    from retrieval import Library
 
 SAID_TOO = 0.6
 """Cosine of two sentences above which MiniLM's say much the same."""
@@ -39,7 +39,7 @@ class CompareArguments(BaseModel):
     second_document: str | None = Field(default=None, description="or the name of another document in the library")
 
 
-def compare_tool(tasks: Tasks, library: Callable[[], Library]) -> BaseTool:
+def compare_tool(tasks: Tasks, library: Callable[[], AnyLibrary]) -> BaseTool:
     """The tool over a home's sentence encoder and documents."""
 
     def compare(

@@ -12,8 +12,8 @@ from agent.tools.base import Result, as_tool, given_text
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from agent.request import AnyLibrary
     from models.tasks import Tasks
-    from retrieval import Library
 
 
 class ExtractArguments(BaseModel):
@@ -24,7 +24,7 @@ class ExtractArguments(BaseModel):
     document: str | None = Field(default=None, description="or the name of a document in the library")
 
 
-def extract_tool(tasks: Tasks, library: Callable[[], Library]) -> BaseTool:
+def extract_tool(tasks: Tasks, library: Callable[[], AnyLibrary]) -> BaseTool:
     """The tool over a home's task models and documents."""
 
     def extract(question: str, text: str | None = None, document: str | None = None) -> Result:

@@ -12,7 +12,8 @@ from agent.tools.base import Result, as_tool
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from retrieval import Library
+    from agent.request import AnyLibrary
+
 
 _SHOWN = 50
 
@@ -23,7 +24,7 @@ class ListDocumentsArguments(BaseModel):
     collection: str | None = Field(default=None, description="only the documents of this collection")
 
 
-def list_documents_tool(library: Callable[[], Library]) -> BaseTool:
+def list_documents_tool(library: Callable[[], AnyLibrary]) -> BaseTool:
     """The tool over a home's library."""
 
     def list_documents(collection: str | None = None) -> Result:

@@ -12,8 +12,8 @@ from agent.tools.base import Result, as_tool, given_text
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from agent.request import AnyLibrary
     from models.tasks import Tasks
-    from retrieval import Library
 
 
 class SummarizeArguments(BaseModel):
@@ -24,7 +24,7 @@ class SummarizeArguments(BaseModel):
     words: int = Field(default=60, ge=5, le=1000, description="about how many words the summary may have")
 
 
-def summarize_tool(tasks: Tasks, library: Callable[[], Library]) -> BaseTool:
+def summarize_tool(tasks: Tasks, library: Callable[[], AnyLibrary]) -> BaseTool:
     """The tool over a home's task models and documents."""
 
     def summarize(text: str | None = None, document: str | None = None, words: int = 60) -> Result:

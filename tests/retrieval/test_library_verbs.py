@@ -114,7 +114,9 @@ def test_the_verbs_of_upkeep(hearth, folder: Path, tmp_path: Path) -> None:  # t
     assert hearth("verify") == ({"checked": 1, "problems": [], "repaired": []}, "1 checked, 0 problems.")
     assert hearth("verify", "--repair")[0]["repaired"] == []
     listed, text = hearth("collections", "list")
-    assert listed == [{"collection": "fruit", "documents": 1, "chunks": 1, "bytes": 14}]
+    assert listed == [
+        {"collection": "fruit", "documents": 1, "chunks": 1, "bytes": 14, "owner": None, "thread": None}
+    ]
     assert text == "fruit: 1 documents, 1 chunks, 0.0 MiB"
     exported, text = hearth("export", str(tmp_path / "out"))
     assert {"file", "documents", "chunks", "bytes"} == set(exported)
