@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tantivy
 
 ANALYSIS_VERSION = 1
-BACKGROUND_PASSAGES = 1000
-"""A query's terms are weighed as if the library's passages were part of a collection with this many more."""
+K1 = 1.2
+"""How soon BM25 tires of a repeated word; tantivy's, which cannot be set."""
 MAX_QUERY_CHARACTERS = 20_000
 MAX_QUERY_TERMS = 256
 _LONGEST_TERM = 64
@@ -25,6 +26,27 @@ _QUESTION_WORDS = (
     "have had i me my you your we our he his she her its them does many much please tell about"
 ).split()
 """Words of questions that passages seldom answer with; the index's own list of common words lacks them."""
+
+
+@dataclass(frozen=True)
+class TermCounts:
+    """How many passages there are, and how many of them hold each of a query's terms."""
+
+    passages: int
+    holding: Mapping[str, int]
+
+    def weights(self, background: int = 0) -> dict[str, float]:
+        """Each term's inverse document frequency as BM25 has it: never negative, highest where nothing holds the term.
+
+        Counted as if there were so many more passages without these terms: in a library of one page every word that is
+        there would be common, and every word that is not would be all that counts.
+        """
+        total = self.passages + background
+        return {term: math.log(1 + (total - held + 0.5) / (held + 0.5)) for term, held in self.holding.items()}
+
+    def most(self) -> float:
+        """The BM25 score that a passage comes near to which holds all the terms again and again."""
+        return (1 + K1) * sum(self.weights().values())
 
 
 class Analysis:
@@ -53,11 +75,6 @@ class Analysis:
         text = self.prepared(query[:MAX_QUERY_CHARACTERS])
         terms = self._telling.analyze(text) or self._all.analyze(text)
         return list(dict.fromkeys(terms))[:MAX_QUERY_TERMS]
-
-    @staticmethod
-    def weight(total: int, holding: int) -> float:
-        """Inverse document frequency as BM25 has it: never negative, highest for a term that nothing holds."""
-        return math.log(1 + (total - holding + 0.5) / (holding + 0.5))
 
     def coverage(self, weights: Mapping[str, float], text: str) -> float:
         """Share of the terms' weight that a text holds, 0 to 1; 0 for no terms."""

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.analysis import TermCounts
+
 Ranked = list[tuple[int, float]]
 """(chunk id, score), best first; higher is better."""
 
@@ -45,12 +47,8 @@ class Finder(Protocol):
         """The best by cosine alone."""
         ...
 
-    def term_weights(self, query: str) -> dict[str, float]:
-        """The query's terms with their inverse document frequency: how much each one tells.
-
-        Counted as if the passages were part of a larger collection, or in a library of one page every word that is
-        there would be common and every word that is not would be all that counts.
-        """
+    def term_counts(self, query: str) -> TermCounts:
+        """How many passages the library holds, and how many of them each of the query's terms; ask after `search`."""
         ...
 
     def coverage(self, weights: dict[str, float], text: str) -> float:

@@ -25,6 +25,8 @@ from retrieval.where import Where
 CANDIDATES = 100
 """Fetched from each list before fusion; four times the passages asked for, if that is more."""
 RERANKED = 30
+BACKGROUND_PASSAGES = 1000
+"""Coverage weighs a query's terms as if the library's passages were part of a collection with this many more."""
 _CHARACTERS_PER_TOKEN = 16
 _FOR_TIDYING = 3
 """Times as many passages as asked for, of which neighbours and copies then become one."""
@@ -139,8 +141,12 @@ class SearchEngine:
         self._finder.refresh()
         wide = Scope(scope, where, everywhere=len(scope) == len(known))
         by_meaning, by_words = self._finder.search(vector, query, candidates, wide)
-        ranked = _ordered(mode, by_meaning, by_words)
-        weights = self._finder.term_weights(query)
+        counts = self._finder.term_counts(query)
+        if mode == "hybrid":
+            ranked = fuse(by_meaning, by_words, counts.most(), candidates)
+        else:
+            ranked = by_meaning if mode == "dense" else by_words
+        weights = counts.weights(BACKGROUND_PASSAGES)
         dense_ranks = {chunk: rank for rank, (chunk, _) in enumerate(by_meaning, start=1)}
         words = {chunk: (rank, score) for rank, (chunk, score) in enumerate(by_words, start=1)}
         wanted = max(top_k, RERANKED) if self._reranker else top_k
@@ -178,17 +184,6 @@ class SearchEngine:
             Hit(**{**vars(hit), "score": float(score), "rerank_rank": rank, "rerank_score": float(score)})
             for rank, (hit, score) in enumerate(order, start=1)
         ]
-
-
-def _ordered(
-    mode: SearchMode, by_meaning: list[tuple[int, float]], by_words: list[tuple[int, float]]
-) -> list[tuple[int, float]]:
-    """The list that the mode asks for; hybrid begins ties with the words' list."""
-    if mode == "dense":
-        return by_meaning
-    if mode == "sparse":
-        return by_words
-    return fuse([[chunk for chunk, _ in ranked] for ranked in (by_words, by_meaning)])
 
 
 def _document(hit: Hit) -> Document:

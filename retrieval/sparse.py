@@ -19,7 +19,7 @@ import numpy as np
 import tantivy
 from numpy.typing import NDArray
 
-from retrieval.analysis import ANALYSIS_VERSION, BACKGROUND_PASSAGES, Analysis
+from retrieval.analysis import ANALYSIS_VERSION, Analysis, TermCounts
 from retrieval.errors import Locked
 from retrieval.lock import hold
 from retrieval.schema import FILE_NAME, sync_folder
@@ -232,21 +232,14 @@ class SparseIndex:
             return _found(searcher, words, top_k)
         return _found_among(searcher, words, top_k, allowed)
 
-    def term_weights(self, query: str) -> dict[str, float]:
-        """The query's terms with their inverse document frequency: how much each one tells.
-
-        Counted as if the passages were part of a larger collection, or in a library of one page every word that is
-        there would be common and every word that is not would be all that counts.
-        """
+    def term_counts(self, query: str) -> TermCounts:
+        """How many passages the index holds, and how many hold each of the query's terms."""
         with self._lock:
             searcher = self._searcher
         if searcher is None:
-            return {}
-        total = int(searcher.num_docs) + BACKGROUND_PASSAGES
-        return {
-            term: self._analysis.weight(total, int(searcher.doc_freq(_TEXT, term)))
-            for term in self._analysis.query_terms(query)
-        }
+            return TermCounts(0, {})
+        terms = self._analysis.query_terms(query)
+        return TermCounts(int(searcher.num_docs), {term: int(searcher.doc_freq(_TEXT, term)) for term in terms})
 
     def coverage(self, weights: dict[str, float], text: str) -> float:
         """Share of the terms' weight that a text holds, 0 to 1; 0 for a query without terms."""

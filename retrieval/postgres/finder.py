@@ -42,7 +42,7 @@ class PostgresFinder:
         self._store = store
         self._embedder = embedder
         self._words = Words(store)
-        self.term_weights = self._words.term_weights
+        self.term_counts = self._words.term_counts
         self.coverage = self._words.coverage
 
     def refresh(self, with_words: bool = True) -> None:

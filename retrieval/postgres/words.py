@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from retrieval.analysis import BACKGROUND_PASSAGES, Analysis
+from retrieval.analysis import K1, Analysis, TermCounts
 from retrieval.finder import Ranked
 from retrieval.postgres.writer import COUNT_WEIGHTS, quoted
 
@@ -25,9 +25,9 @@ COMMON_SHARE = 0.02
 _REMEMBERED_SECONDS = 60.0
 _TENTHS = 16.4493406685
 """`ts_rank` divides a label's weight by pi squared over 6; this and the weights' tenths undo it."""
-_K1, _B = 1.2, 0.75
+_B = 0.75
 _MOST_TIMES = 5
-_MOST_GRADE = (1 + _K1) * _MOST_TIMES / (_MOST_TIMES + _K1 * (1 - _B))
+_MOST_GRADE = (1 + K1) * _MOST_TIMES / (_MOST_TIMES + K1 * (1 - _B))
 """What BM25 gives a term at most, in a passage of no length."""
 
 
@@ -47,7 +47,7 @@ class Words:
         terms = self._analysis.query_terms(query)
         total, length = self._sizes()
         counts = self._holding(terms, total)
-        weights = {term: self._analysis.weight(total, counts[term]) for term in terms if counts.get(term)}
+        weights = TermCounts(total, {term: counts[term] for term in terms if counts.get(term)}).weights()
         narrowed = (joins, condition, values)
         needed = [term for term in weights if counts[term] <= COMMON_SHARE * total] or list(weights)
         found = self._scored(weights, needed, length, top_k, narrowed) if needed else []
@@ -74,8 +74,8 @@ class Words:
             " held AS (SELECT r.chunk, r.length, a.weight,"
             f" round(ts_rank('{COUNT_WEIGHTS}', r.words, a.term) * {_TENTHS}::float8) AS times"
             " FROM reached r JOIN asked a ON r.words @@ a.term)"
-            f" SELECT h.chunk, sum(h.weight * {1 + _K1}::float8 * h.times"
-            f" / (h.times + {_K1}::float8 * ({1 - _B}::float8 + {_B}::float8 * h.length / ?)))::real AS score"
+            f" SELECT h.chunk, sum(h.weight * {1 + K1}::float8 * h.times"
+            f" / (h.times + {K1}::float8 * ({1 - _B}::float8 + {_B}::float8 * h.length / ?)))::real AS score"
             f" FROM held h GROUP BY h.chunk ORDER BY score DESC, h.chunk LIMIT {int(top_k)}"
         )
         asked = ([quoted(term) for term in weights], list(weights.values()))
@@ -83,14 +83,14 @@ class Words:
         rows = self._store.rows(statement, (*asked, reached, *values, length))
         return [(chunk, float(score)) for chunk, score in rows]
 
-    def term_weights(self, query: str) -> dict[str, float]:
-        """The query's terms with their inverse document frequency; see `Finder`."""
+    def term_counts(self, query: str) -> TermCounts:
+        """How many passages hold each of the query's terms; see `Finder`."""
         terms = self._analysis.query_terms(query)
         total = self._sizes()[0]
         known, counts = self._counted
         if known != tuple(terms):
             counts = self._holding(terms, total)
-        return {term: self._analysis.weight(total + BACKGROUND_PASSAGES, counts.get(term, 0)) for term in terms}
+        return TermCounts(total, {term: counts.get(term, 0) for term in terms})
 
     def coverage(self, weights: dict[str, float], text: str) -> float:
         """Share of the terms' weight that a text holds; see `Finder`."""

@@ -13,6 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from retrieval import Library, LibraryRetriever, TextDocument
+from retrieval.analysis import TermCounts
 from retrieval.fusion import fuse
 from tests.doubles import HashEmbeddings
 
@@ -74,29 +75,44 @@ def test_sparse_is_bm25(filled: Library, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_hybrid_is_the_fusion_of_both_lists(filled: Library, seed: int) -> None:
-    query = documents(1, seed=200 + seed)[0].text
-    dense = [hit.id for hit in filled.search(query, top_k=100, mode="dense")]
-    sparse = [hit.id for hit in filled.search(query, top_k=100, mode="sparse")]
-    scores: Counter[str | None] = Counter()
-    for ranked in (dense, sparse):
-        for rank, name in enumerate(ranked, start=1):
-            scores[name] += 1 / (60 + rank)
-    hits = filled.search(query, top_k=20)
-    assert [hit.metadata["score"] for hit in hits] == pytest.approx(sorted(scores.values(), reverse=True)[:20])
+def test_hybrid_is_half_cosine_and_half_the_share_of_the_best_bm25(filled: Library, seed: int) -> None:
+    """With more candidates than passages every score is exact, so it can be worked out for each passage alone."""
+    query = f"{documents(1, seed=200 + seed)[0].text} unheard"
+    dense = {hit.id: hit.metadata["score"] for hit in filled.search(query, top_k=150, mode="dense")}
+    sparse = {hit.id: hit.metadata["score"] for hit in filled.search(query, top_k=150, mode="sparse")}
+    texts = {item.name: item.text.split() for item in documents(150, seed=1)}
+    holding = [sum(term in words for words in texts.values()) for term in dict.fromkeys(query.split())]
+    most = 2.2 * sum(math.log(1 + (150 - held + 0.5) / (held + 0.5)) for held in holding)
+    scores = {name: 0.5 * dense[name] + 0.5 * sparse.get(name, 0.0) / most for name in dense}
+    hits = filled.search(query, top_k=150)
+    assert [hit.metadata["score"] for hit in hits] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-5)
+    order_of_dense, order_of_sparse = list(dense), list(sparse)
     for hit in hits:
-        assert hit.metadata["score"] == pytest.approx(scores[hit.id])
-        assert hit.metadata["dense_rank"] == (dense.index(hit.id) + 1 if hit.id in dense else None)
-        assert hit.metadata["sparse_rank"] == (sparse.index(hit.id) + 1 if hit.id in sparse else None)
+        assert hit.metadata["score"] == pytest.approx(scores[hit.id], abs=1e-5)
+        assert hit.metadata["dense_rank"] == order_of_dense.index(str(hit.id)) + 1
+        found = hit.id in sparse
+        assert hit.metadata["sparse_rank"] == (order_of_sparse.index(str(hit.id)) + 1 if found else None)
 
 
 def test_fusion_by_hand() -> None:
-    assert fuse([["a", "b"], ["b", "c"]]) == [
-        ("b", pytest.approx(1 / 62 + 1 / 61)),
-        ("a", pytest.approx(1 / 61)),
-        ("c", pytest.approx(1 / 62)),
-    ]
-    assert fuse([[], []]) == []
+    by_meaning, by_words = [(1, 0.8), (2, 0.6)], [(2, 6.0), (3, 3.0)]
+    whole = fuse(by_meaning, by_words, most=12.0, asked=100)  # nothing was cut: what is not listed has nothing
+    assert whole == [(2, pytest.approx(0.3 + 0.25)), (1, pytest.approx(0.4)), (3, pytest.approx(0.125))]
+    cut = fuse(by_meaning, by_words, most=12.0, asked=2)  # cut: what is not listed counts as the last one that is
+    assert cut == [(2, pytest.approx(0.55)), (1, pytest.approx(0.4 + 0.125)), (3, pytest.approx(0.3 + 0.125))]
+    assert fuse([], [], 0.0, 100) == []
+    assert fuse(by_meaning, [], 0.0, 100) == [(1, pytest.approx(0.4)), (2, pytest.approx(0.3))]
+
+
+def test_fusion_of_equal_scores_begins_with_the_list_by_words() -> None:
+    assert [chunk for chunk, _ in fuse([(7, 0.5), (3, 0.5)], [(9, 1.0), (3, 0.0)], most=2.0, asked=9)] == [9, 3, 7]
+
+
+def test_the_most_that_bm25_can_give_is_approached_and_not_reached(library: Library) -> None:
+    library.add_texts([TextDocument("a", "pear " * 2000), TextDocument("b", "plum"), TextDocument("c", "plum plum")])
+    best = library.search("pear", mode="sparse")[0].metadata["score"]
+    most = TermCounts(library.documents()[0].chunks + 2, {"pear": library.documents()[0].chunks}).most()
+    assert 0.9 * most < best < most
 
 
 def test_coverage_is_the_weighted_share_of_the_querys_words(library: Library) -> None:
