@@ -32,7 +32,7 @@ Extract = Callable[[bytes, dict[str, Any]], Any]
 def main(descriptor: int) -> None:
     """Serve as the parser of all formats."""
     sys.path.append(str(Path(__file__).resolve().parent.parent))
-    serve(descriptor, lambda data, request: _extract(data, request["name"]), MEMORY_BYTES, CPU_SECONDS)
+    serve(descriptor, _extract, MEMORY_BYTES, CPU_SECONDS)
 
 
 def serve(descriptor: int, extract: Extract, memory_bytes: int, cpu_seconds: int) -> None:
@@ -86,15 +86,17 @@ def _answer(extract: Extract, request: dict[str, Any], file: Any) -> bytes:
     return data
 
 
-def _extract(data: bytes, name: str) -> Any:
-    """Parse bytes as the kind that they are and that their name says.
+def _extract(data: bytes, request: dict[str, Any]) -> Any:
+    """Parse bytes, or the attachment in them that is asked for, as the kind that they are and that their name says.
 
     Raises:
         Refused: the two disagree, the kind has no parser, or there is no text.
     """
-    from retrieval.formats.identify import parse
+    from retrieval.formats.identify import parse, parse_attachment
 
-    return parse(data, name)
+    if "attachment" in request:
+        return parse_attachment(data, request["name"], request["attachment"])
+    return parse(data, request["name"])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -57,8 +58,10 @@ class ParserPool:
         for child in children:
             child.end()
 
-    def parse(self, descriptor: int, name: str, page: int | None = None) -> Extracted:
-        """The text of an open file, or of one page; `name` is only looked at for its extension and used in sentences.
+    def parse(self, descriptor: int, name: str, **part: int) -> Extracted:
+        """The text of an open file, or of one `page` (from 1) or `attachment` (from 0) of it.
+
+        `name` is only looked at for its extension and used in sentences.
 
         Raises:
             DocumentError: why this document cannot be used.
@@ -67,7 +70,7 @@ class ParserPool:
         with self._free:
             child = self._take()
             try:
-                answer = child.ask(descriptor, name, self._wall_seconds, page)
+                answer = child.ask(descriptor, name, self._wall_seconds, part)
             except BaseException:
                 self._drop(child)
                 raise
@@ -117,6 +120,7 @@ def _checked(facts: dict[str, Any]) -> Extracted:
         str(facts["numbered_as"]),
         {str(name)[:_FACT_CHARACTERS]: str(value)[:_FACT_CHARACTERS] for name, value in facts["facts"].items()},
         [int(page) for page in facts["scanned"]],
+        [str(name)[:_FACT_CHARACTERS] for name in facts["attachments"]],
     )
 
 
@@ -140,7 +144,7 @@ class _Child:
             )
             undo.pop_all()
 
-    def ask(self, descriptor: int, name: str, wall_seconds: float, page: int | None) -> dict[str, Any]:
+    def ask(self, descriptor: int, name: str, wall_seconds: float, part: Mapping[str, int]) -> dict[str, Any]:
         """Send one file, wait for its answer.
 
         Raises:
@@ -149,7 +153,7 @@ class _Child:
         self.files += 1
         deadline = time.monotonic() + wall_seconds
         try:
-            request = json.dumps({"name": Path(name).name[-200:], "page": page}).encode()
+            request = json.dumps({"name": Path(name).name[-200:], **part}).encode()
             socket.send_fds(self._line, [request], [descriptor])
             length = int.from_bytes(self._receive(8, deadline), "big")
             if length > MAX_ANSWER_BYTES:

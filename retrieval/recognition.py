@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
+from retrieval.attachments import with_attachments
 from retrieval.errors import DocumentError, NoText, UnsupportedType
 from retrieval.formats import Extracted
 from retrieval.formats.text import clean
@@ -77,7 +78,13 @@ class DocumentReader:
             return self._seen(extracted, descriptor, name)
         if extracted.scanned:
             return self._pages_read(extracted, descriptor, name)
+        if extracted.attachments:
+            return with_attachments(extracted, lambda number: self._attachment(descriptor, name, number))
         return extracted
+
+    def _attachment(self, descriptor: int, name: str, number: int) -> Extracted:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return self._parsers.parse(descriptor, name, attachment=number)
 
     def _heard(self, extracted: Extracted, descriptor: int, name: str) -> Extracted:
         if self._models.transcribe is None:

@@ -35,6 +35,9 @@ _PARSERS: dict[Kind, tuple[str, str]] = {
     "notebook": ("notebook", "extract_notebook"), "code": ("code", "extract_code"), "image": ("media", "extract_image"),
     "audio": ("media", "extract_audio"),
 }  # fmt: skip
+_CARRIERS: dict[Kind, tuple[str, str]] = {
+    "eml": ("mail", "read_eml"), "mbox": ("mail", "read_mbox"), "msg": ("msg", "read_msg"),
+}  # fmt: skip
 _OFFICE_TYPES: tuple[tuple[str, str, Kind], ...] = (
     ("word/", "wordprocessingml", "docx"), ("ppt/", "presentationml", "pptx"), ("xl/", "spreadsheetml", "xlsx"),
 )  # fmt: skip
@@ -70,6 +73,17 @@ def parse(data: bytes, name: str) -> Extracted:
     if not extracted.text.strip() and not extracted.scanned and kind not in MEDIA_KINDS:
         raise Refused("no_text", "holds no text.")
     return extracted
+
+
+def parse_attachment(data: bytes, name: str, number: int) -> Extracted:
+    """The text of a file that a message carries, counted from 0 as in `Extracted.attachments`.
+
+    Raises:
+        Refused: it cannot be used.
+    """
+    module, function = _CARRIERS[identify(data, name)]
+    inside, load = getattr(import_module(f"retrieval.formats.{module}"), function)(data).files[number]
+    return parse(load(), inside)
 
 
 def identify(data: bytes, name: str) -> Kind:

@@ -1,11 +1,14 @@
-"""E-mail, single messages and mailboxes: who, to whom, when, about what; the best body; attachments by name."""
+"""E-mail, single messages and mailboxes: who, to whom, when, about what; the best body; attachments by name.
+
+What is attached is handed out file by file, to be parsed like any other; a name never becomes a path.
+"""
 
 from __future__ import annotations
 
 import email
 import email.policy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage, Message
 from typing import Any
 
@@ -19,6 +22,8 @@ _MAX_DEPTH = 5
 _MAX_PARTS = 1000
 _ENVELOPE = re.compile(rb"(?:^|\n)From [^\n]*\d{4}[^\n]*\r?\n(?=[\w-]+:)")
 _MAX_MESSAGES = 20_000
+_SIGNATURES = frozenset(("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"))
+"""Attached by programs, for programs."""
 
 
 def extract_eml(data: bytes) -> Extracted:
@@ -27,13 +32,23 @@ def extract_eml(data: bytes) -> Extracted:
     Raises:
         Refused: encrypted, where nothing but a sealed body is in it.
     """
-    writer = MailWriter()
-    writer.message(_parsed(data), 0)
-    return writer.extracted()
+    return read_eml(data).extracted()
 
 
 def extract_mbox(data: bytes) -> Extracted:
     """A mailbox; every message is a part, positions read "message 3: Re: Offer"."""
+    return read_mbox(data).extracted()
+
+
+def read_eml(data: bytes) -> MailWriter:
+    """One message, with what is attached to it."""
+    writer = MailWriter()
+    writer.message(_parsed(data), 0)
+    return writer
+
+
+def read_mbox(data: bytes) -> MailWriter:
+    """A mailbox, with what is attached to its messages."""
     writer = MailWriter()
     envelopes = [match.span() for match in _ENVELOPE.finditer(data)] or [(0, 0)]
     ends = [*(begin for begin, _ in envelopes[1:]), len(data)]
@@ -45,7 +60,7 @@ def extract_mbox(data: bytes) -> Extracted:
             break
         writer.message(_parsed(data[start:end]), 0, number)
     writer.composer.facts = {"messages": str(len(envelopes))}
-    return writer.extracted()
+    return writer
 
 
 def _parsed(data: bytes) -> Message[Any, Any]:
@@ -60,27 +75,28 @@ class MailWriter:
 
     def __init__(self) -> None:
         self.composer = Composer()
-        self.attachments: list[str] = []
+        self.files: list[tuple[str, Callable[[], bytes]]] = []
+        """(name, what gives its bytes) of each attachment."""
+        self._number = 0
         self._sealed = False
         self._bodies = 0
 
     def extracted(self) -> Extracted:
-        """The document, its attachments named in a warning.
+        """The document, with its attachments' names and, in a mailbox, those of their messages.
 
         Raises:
             Refused: encrypted.
         """
         if self._sealed and not self._bodies:
             raise Refused("encrypted", "is an encrypted message; save its readable text and add that.")
-        if self.attachments:
-            named = ", ".join(self.attachments[:10]) + (" ..." if len(self.attachments) > 10 else "")
-            found = f"has attachments that were not read ({named}); save and add them by themselves."
-            self.composer.warnings.append(("attachments", found))
-        return self.composer.extracted()
+        found = self.composer.extracted()
+        found.attachments = [name for name, _ in self.files]
+        return found
 
     def head(self, facts: dict[str, str], depth: int, number: int = 0) -> None:
         """The lines above a message."""
         subject = facts.get("Subject", "")
+        self._number = number or self._number
         if number:
             self.composer.part(f"message {number}{': ' + subject if subject else ''}")
         elif depth:
@@ -101,10 +117,10 @@ class MailWriter:
         self._bodies += bool(blocks)
         write_blocks(self.composer, blocks)
 
-    def attached(self, name: str) -> None:
+    def attached(self, name: str, load: Callable[[], bytes]) -> None:
         """Name an attachment, in the text too, so that it can be found."""
         shown = " ".join(clean(name).split())[:200]
-        self.attachments.append(shown)
+        self.files.append((f"message {self._number}: {shown}" if self._number else shown, load))
         self.composer.line(f"Attachment: {shown}")
 
     def message(self, message: Message[Any, Any], depth: int, number: int = 0) -> None:
@@ -129,8 +145,8 @@ class MailWriter:
         message = inner[0] if isinstance(inner, list) and inner else None
         if part.get_content_type() == "message/rfc822" and isinstance(message, Message) and depth < _MAX_DEPTH:
             self.message(message, depth + 1)
-        else:
-            self.attached(_filename(part) or f"unnamed ({part.get_content_type()})")
+        elif part.get_content_type() not in _SIGNATURES and not _is_shown_in_page(part):
+            self.attached(_filename(part) or f"unnamed ({part.get_content_type()})", lambda: _bytes_of(part))
 
     def _text(self, part: Message[Any, Any]) -> str:
         decoded = decode(_payload(part), part.get_content_charset())
@@ -166,6 +182,19 @@ def _leaves(message: Message[Any, Any]) -> Iterator[Message[Any, Any]]:
             waiting += [one for one in reversed(inner) if isinstance(one, Message)]
         else:
             yield part
+
+
+def _is_shown_in_page(part: Message[Any, Any]) -> bool:
+    """Whether a part is a picture that stands in the message's page, such as a logo."""
+    return part.get_content_maintype() == "image" and part.get("Content-ID") is not None
+
+
+def _bytes_of(part: Message[Any, Any]) -> bytes:
+    """An attachment's bytes, a message's too."""
+    inner = part.get_payload()
+    if isinstance(inner, list) and inner and isinstance(inner[0], Message):
+        return inner[0].as_bytes()
+    return _payload(part)
 
 
 def _payload(part: Message[Any, Any]) -> bytes:

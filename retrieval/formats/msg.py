@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 from datetime import UTC, datetime, timedelta
@@ -9,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 import olefile
 
 from retrieval.formats import Extracted, Refused
+from retrieval.formats.kinds import kind_by_name
 from retrieval.formats.mail import MailWriter
 from retrieval.formats.rtf import Reader
 from retrieval.formats.text import decode
 
 _SUBJECT, _SENDER, _SENDER_ADDRESS, _SMTP = 0x0037, 0x0C1A, 0x0C1F, 0x5D01
 _TO, _CC, _BODY, _HTML, _RTF = 0x0E04, 0x0E03, 0x1000, 0x1013, 0x1009
-_LONG_NAME, _SHORT_NAME, _DISPLAY_NAME = 0x3707, 0x3704, 0x3001
+_LONG_NAME, _SHORT_NAME, _DISPLAY_NAME, _CONTENT, _CONTENT_ID = 0x3707, 0x3704, 0x3001, 0x3701, 0x3712
 _SENT, _RECEIVED, _CODEPAGE, _INTERNET_CODEPAGE = 0x0039, 0x0E06, 0x3FFD, 0x3FDE
 _TIME_KIND, _INTEGER_KIND = 0x0040, 0x0003
 _HEADER_BYTES = 32
@@ -36,13 +38,22 @@ def extract_msg(data: bytes) -> Extracted:
     Raises:
         Refused: corrupt.
     """
+    return read_msg(data).extracted()
+
+
+def read_msg(data: bytes) -> MailWriter:
+    """An Outlook message, with what is attached to it.
+
+    Raises:
+        Refused: corrupt.
+    """
     try:
         ole = olefile.OleFileIO(io.BytesIO(data))
         writer = MailWriter()
         _message(ole, [], writer, 0)
     except (OSError, IndexError, struct.error, ValueError, KeyError) as error:
         raise Refused("corrupt", "is a damaged Outlook message.") from error
-    return writer.extracted()
+    return writer
 
 
 def _message(ole: olefile.OleFileIO, folder: list[str], writer: MailWriter, depth: int) -> None:
@@ -67,7 +78,11 @@ def _message(ole: olefile.OleFileIO, folder: list[str], writer: MailWriter, dept
             _message(ole, [*inside, _EMBEDDED], writer, depth + 1)
         else:
             names = (_text(ole, inside, kind, codepage) for kind in (_LONG_NAME, _SHORT_NAME, _DISPLAY_NAME))
-            writer.attached(next((name for name in names if name), "unnamed"))
+            attached = next((name for name in names if name), "unnamed")
+            if kind_by_name(attached) == "image" and _text(ole, inside, _CONTENT_ID, codepage):
+                continue  # a picture that stands in the message's page
+            content = functools.partial(_stream, ole, inside, _CONTENT, 0x0102)
+            writer.attached(attached, content)
 
 
 def _is_attachment(entry: list[str], folder: list[str]) -> bool:

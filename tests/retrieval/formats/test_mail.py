@@ -47,7 +47,7 @@ def test_d27_attachments_are_named_and_never_written(
     mail.add_attachment(b"data", maintype="application", subtype="pdf", filename=name)
     found = parse(mail.as_bytes(), "a.eml")
     assert found.text.endswith(f"Attachment: {name}")
-    assert "attachments" in dict(found.warnings)
+    assert found.attachments == [name]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -70,6 +70,14 @@ def test_a_forwarded_message_is_read_with_the_one_that_carries_it() -> None:
     found = extract_eml(outer.as_bytes())
     assert "the inner words" in found.text
     assert [title for _, _, title in found.headings] == ["Attached message: Inner"]
+
+
+def test_pictures_of_the_page_and_signatures_are_no_attachments() -> None:
+    mail = message("See the file.")
+    mail.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename="logo.png", cid="<logo>")
+    mail.add_attachment(b"MIIG", maintype="application", subtype="pkcs7-signature", filename="smime.p7s")
+    mail.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename="photo.png")
+    assert parse(mail.as_bytes(), "a.eml").attachments == ["photo.png"]
 
 
 def test_a_mailbox_is_a_part_for_every_message() -> None:
