@@ -1,4 +1,4 @@
-"""Is the full-text cache on disk whole, and does it hold exactly what the store holds? If not it is thrown away.
+"""Are the caches on disk whole, and do they hold exactly what the store holds? If not they are thrown away.
 
 A cache holds nothing of its own, so throwing it away is its repair: the next search builds it again.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from retrieval import dense_files
 from retrieval.lock import hold
 from retrieval.store import Commit, Store
 from retrieval.stored import WRITER_WAIT_SECONDS
@@ -23,7 +24,37 @@ _TRAILER_BYTES = 8
 
 
 def cache_problems(store: Store) -> list[str]:
-    """Sentences about a full-text cache that is damaged or stale; a missing one is no problem."""
+    """Sentences about caches that are damaged or differ from the store; a missing one is no problem."""
+    return [*_word_problems(store), *_vector_problems(store)]
+
+
+def drop_caches(folder: Path) -> None:
+    """Throw both caches away."""
+    with hold(folder / f"{_FOLDER}.lock", WRITER_WAIT_SECONDS):
+        shutil.rmtree(folder / _FOLDER, ignore_errors=True)
+    with hold(folder / f"{dense_files.FOLDER}.lock", WRITER_WAIT_SECONDS):
+        shutil.rmtree(folder / dense_files.FOLDER, ignore_errors=True)
+
+
+def _vector_problems(store: Store) -> Iterator[str]:
+    """Each file must be the one that was written, and hold its collection's chunks if nothing was written since."""
+    if not (store.folder / dense_files.FOLDER).exists():
+        return
+    kept = dense_files.read_stamp(store.folder)
+    if kept is None:
+        yield "vector cache: its stamp cannot be read"
+        return
+    for collection, file in kept.files.items():
+        vectors = dense_files.load(store, file)
+        if vectors is None:
+            yield f"vector cache: the file of the collection {collection} is damaged or missing"
+        elif store.commit() == kept.commit:
+            query = "SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document WHERE d.collection = ?"
+            if set(vectors.ids().tolist()) != {row[0] for row in store.rows(query, (collection,))}:
+                yield f"vector cache: it does not hold the passages of the collection {collection}"
+
+
+def _word_problems(store: Store) -> list[str]:
     folder = store.folder / _FOLDER
     if not (folder / "stamp.json").exists():
         return []
@@ -39,12 +70,6 @@ def cache_problems(store: Store) -> list[str]:
     if store.commit() != commit:
         return []  # a moment behind or of another history: the next search brings it up to date or builds it anew
     return list(_differences(store, index))
-
-
-def drop_cache(folder: Path) -> None:
-    """Throw the full-text cache away."""
-    with hold(folder / f"{_FOLDER}.lock", WRITER_WAIT_SECONDS):
-        shutil.rmtree(folder / _FOLDER, ignore_errors=True)
 
 
 def _damaged_files(index: Path) -> int:

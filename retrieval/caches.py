@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.dense_files import stale
 from retrieval.embedder import Embedder
 from retrieval.errors import LibraryError
 from retrieval.finder import Ranked, Scope
@@ -53,16 +54,21 @@ class Caches:
         return self._vectors().search(vector, top_k, scope.collections, self._allowed(scope))
 
     def warm(self) -> None:
-        """Bring the index on disk up to date."""
+        """Bring the indexes on disk up to date."""
         try:
             self._sparse.refresh()
+            if stale(self._store):
+                self._vectors().keep_up()
         except LibraryError:
             self._sparse.close()
 
     def close(self) -> None:
         """Forget both; the files stay."""
         self._sparse.close()
-        self._dense = None
+        with self._lock:
+            dense, self._dense = self._dense, None
+        if dense is not None:
+            dense.close()
 
     def _allowed(self, scope: Scope) -> NDArray[np.int64] | None:
         return None if scope.where is None else allowed_chunks(self._store, scope.where, scope.collections)

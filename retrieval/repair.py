@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import repair_rows as rows
-from retrieval.cache_check import cache_problems, drop_cache
+from retrieval.cache_check import cache_problems, drop_caches
 from retrieval.digests import text_digest, text_sha256, vector_digest
 from retrieval.embedder import Embedder
 from retrieval.errors import DocumentError
@@ -42,7 +42,7 @@ def checked(store: Store, embedder: Embedder, limits: Limits, models: MediaModel
     if not any(finding.kind == "database" for finding in findings.found):
         cache = cache_problems(store)
         if repair and cache:
-            drop_cache(store.folder)
+            drop_caches(store.folder)
             repaired += cache
         else:
             problems += cache

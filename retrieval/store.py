@@ -39,6 +39,7 @@ class Commit:
 
 
 NO_COMMIT = Commit(0, "")
+_NAMED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,17 @@ class Store(LibraryStore):
 
     def chunk_vectors(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Ids (n) and vectors (n, dimension) of a range of chunks, ends included."""
-        rows = self.rows("SELECT chunk, value FROM vectors WHERE chunk BETWEEN ? AND ? ORDER BY chunk", (first, last))
-        ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-        flat = np.frombuffer(b"".join(row[1] for row in rows), STORED_DTYPE)
-        return ids, flat.reshape(len(rows), -1).astype(np.float32)
+        query = "SELECT chunk, value FROM vectors WHERE chunk BETWEEN ? AND ? ORDER BY chunk"
+        return _arrays(self.rows(query, (first, last)))
+
+    def vectors_of(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Ids (n), ascending, and vectors (n, dimension) of those of these chunks that are still there."""
+        found: list[tuple[Any, ...]] = []
+        for at in range(0, len(ids), _NAMED_AT_ONCE):
+            named = ",".join(map(str, ids[at : at + _NAMED_AT_ONCE].tolist()))
+            found += self.rows(f"SELECT chunk, value FROM vectors WHERE chunk IN ({named})")
+        found.sort()
+        return _arrays(found)
 
     # What else the library asks of its store ------------------------------------------------------------------------
 
@@ -190,3 +198,10 @@ class Store(LibraryStore):
     def network_file_system(self) -> str | None:
         """The kind of network file system on which the folder lies, if it does."""
         return network_file_system(self._folder)
+
+
+def _arrays(rows: Sequence[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids (n) and vectors (n, dimension) of rows of them."""
+    ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    flat = np.frombuffer(b"".join(row[1] for row in rows), STORED_DTYPE)
+    return ids, flat.reshape(len(rows), -1 if rows else 0).astype(np.float32)
