@@ -34,7 +34,7 @@ from retrieval.records import (
     TextDocument,
     metadata_json,
 )
-from retrieval.sources import list_files, printable
+from retrieval.sources import SourceFile, list_files, printable
 from retrieval.splitters import Splitter
 from retrieval.stored import Known, LibraryStore
 from retrieval.writer import NewDocument, Written
@@ -64,7 +64,12 @@ _LISTED = frozenset(
 def splitter_for(embedder: Embedder, limits: Limits) -> Splitter:
     """Cuts texts as the limits say, but never into more than the embedding model reads."""
     tokens = min(limits.chunk_tokens, embedder.max_tokens - _SAFE_TOKENS)
-    return Splitter(embedder.token_spans, tokens, min(limits.overlap_tokens, tokens // 4))
+    return Splitter(embedder.token_spans, tokens, min(limits.overlap_tokens, tokens // 4), limits.most_chunks)
+
+
+def known_by_source(store: LibraryStore, collection: str) -> dict[str, Known]:
+    """Every document of a collection by where it came from."""
+    return {known.source: known for known in store.known(collection)}
 
 
 class Ingest:
@@ -80,7 +85,9 @@ class Ingest:
         when_done: Callable[[], None],
         models: MediaModels | None = None,
         metadata: Mapping[str, Any] | None = None,
+        known: Mapping[str, Known] | None = None,
     ) -> None:
+        """`known` is what the collection holds, by source, where that was looked up already."""
         self._store = store
         self._embedder = embedder
         self._limits = limits
@@ -92,7 +99,7 @@ class Ingest:
         self._splitter = splitter_for(embedder, limits)
         self._report = IngestReport()
         self._began = time.monotonic()
-        self._known = {known.source: known for known in store.known(collection)}
+        self._known = known_by_source(store, collection) if known is None else known
         self._waiting: list[NewDocument] = []
         self._waiting_chunks = self._done = self._total = self._embedded = 0
         self._storer = ThreadPoolExecutor(1, "hearth-store")
@@ -105,17 +112,21 @@ class Ingest:
             self._fail(error, asked)
         gone = {known.source: known for known in self._known.values() if listing.vanished(known.source)}
         self._total = len(listing.files)
+        self._bring(listing.files, gone)
+        if not self._report.stopped:
+            self._remove(list(gone.values()))
+        return self._finished()
+
+    def _bring(self, files: Sequence[SourceFile], gone: dict[str, Known]) -> None:
+        """Read, embed and store files; a document of `gone` whose content turns up is taken out of there and moved."""
         reader = FileReader(self._collection, self._known, self._limits, self._models)
         with self._storer:
-            with contextlib.closing(reader.prepared(listing.files)) as files:
-                for prepared in files:
+            with contextlib.closing(reader.prepared(files)) as read:
+                for prepared in read:
                     self._take(prepared, gone)
                     if self._report.stopped:
                         break
             self._end_storing()
-        if not self._report.stopped:
-            self._remove(list(gone.values()))
-        return self._finished()
 
     def texts(self, items: Iterable[TextDocument]) -> IngestReport:
         """Bring in texts that are no files; see `Library.add_texts`."""
@@ -159,8 +170,6 @@ class Ingest:
             self._fail(prepared.error, prepared.file.asked, new)
             self._step(new.name)
         elif prepared.extracted is not None:
-            for code, found in prepared.extracted.warnings:
-                self._report.warnings.append(IngestNote(new.name, code, f"{new.name} {found}"))
             self._split(new, prepared.extracted)
         elif copy is not None and copy.source in gone:
             self._move(gone.pop(copy.source), new)
@@ -176,6 +185,10 @@ class Ingest:
         if not self._waiting:
             self._check_model()
         chunks = self._splitter.split_extracted(extracted)
+        if left := self._splitter.left_out(chunks, extracted):
+            extracted.warnings.append(("partial", left))
+        for code, found in extracted.warnings:
+            self._report.warnings.append(IngestNote(new.name, code, f"{new.name} {found}"))
         facts = json.dumps(extracted.described(), ensure_ascii=False)
         text, starts = extracted.text, extracted.page_starts
         self._waiting.append(replace(new, text=text, page_starts=starts, chunks=chunks, facts=facts))
@@ -191,18 +204,23 @@ class Ingest:
 
     def _flush(self) -> None:
         """Embed what waits and hand it to the storing thread, which waits for the disk while more is embedded."""
-        waiting, self._waiting, self._waiting_chunks = self._waiting, [], 0
+        waiting = self._waiting
         if waiting:
             vectors = self._embed([chunk.text for document in waiting for chunk in document.chunks])
             self._settle()
-            self._storing = self._storer.submit(self._write, waiting, vectors)
+            if not self._report.stopped:
+                self._storing = self._storer.submit(self._write, waiting, vectors)
+        self._waiting, self._waiting_chunks = [], 0
 
     def _write(self, waiting: list[NewDocument], vectors: NDArray[np.float32]) -> list[tuple[NewDocument, Written]]:
-        """Store a batch in one transaction: of many small documents, each alone would wait for the disk."""
         ends = np.cumsum([len(new.chunks) for new in waiting])
-        with self._store.writing() as writer:
-            written = writer.put(zip(waiting, np.split(vectors, ends[:-1]), strict=True), self._embedder.identity)
+        written = self._put(list(zip(waiting, np.split(vectors, ends[:-1]), strict=True)))
         return list(zip(waiting, written, strict=True))
+
+    def _put(self, pairs: Sequence[tuple[NewDocument, NDArray[np.float32]]]) -> list[Written]:
+        """Store a batch in one transaction: of many small documents, each alone would wait for the disk."""
+        with self._store.writing() as writer:
+            return writer.put(pairs, self._embedder.identity)
 
     def _settle(self) -> None:
         """Wait until the batch before is stored, and only then report its documents."""
@@ -211,14 +229,16 @@ class Ingest:
             self._record(new, written)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
-        """Unit vectors in the order of the texts; the work is done longest first."""
+        """Unit vectors in the order of the texts, the work done longest first; after a stop some are missing."""
         order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
         vectors = np.empty((len(texts), self._embedder.dimension), np.float32)
         for begin in range(0, len(order), EMBED_BATCH):
             part = order[begin : begin + EMBED_BATCH]
             vectors[part] = self._embedder.embed([texts[at] for at in part], self._store.name)
             self._embedded += len(part)
-            self._tell(None)
+            self._tell(None, (begin + len(part)) / len(order))
+            if self._report.stopped:
+                break
         return vectors
 
     # The report -----------------------------------------------------------------------------------------------------
@@ -274,11 +294,13 @@ class Ingest:
         self._done += 1
         self._tell(name)
 
-    def _tell(self, name: str | None) -> None:
+    def _tell(self, name: str | None, embedded: float = 0.0) -> None:
+        """Report progress; `embedded` is the share of the waiting documents' passages that have their vectors."""
         if self._on_progress is not None:
             seconds = time.monotonic() - self._began
+            begun = embedded * len(self._waiting)
             try:
-                self._on_progress(IngestProgress(self._done, self._total, self._embedded, seconds, name))
+                self._on_progress(IngestProgress(self._done, self._total, self._embedded, seconds, name, begun))
             except IngestStopped:
                 self._report.stopped = True
 

@@ -22,12 +22,17 @@ _FRESH_NANOSECONDS = 100_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a document may be, and how it is cut; `text_bytes` is for files that are text themselves."""
+    """How large a document may be, and how it is cut; `text_bytes` is for files that are text themselves.
+
+    `most_chunks`: a document is stored at once, so all its passages and vectors are held in memory until then: 50,000
+    are about 150 MB, ten thousand pages, and minutes of embedding.
+    """
 
     text_bytes: int = 64 * _MIB
     binary_bytes: int = 200 * _MIB
     chunk_tokens: int = 200
     overlap_tokens: int = 30
+    most_chunks: int = 50_000
 
 
 @dataclass

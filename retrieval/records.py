@@ -90,13 +90,18 @@ class IngestStopped(Exception):
 
 @dataclass(frozen=True)
 class IngestProgress:
-    """How far an ingest is; `chunks` counts those stored, `document` is the last one finished."""
+    """How far an ingest is.
+
+    `chunks` counts those embedded, `document` is the last one finished; `begun` is how many documents' worth of work
+    lies in those that are not done yet.
+    """
 
     done: int
     total: int
     chunks: int
     seconds: float
     document: str | None
+    begun: float = 0.0
 
     @property
     def chunks_per_second(self) -> float:
@@ -105,8 +110,9 @@ class IngestProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest will take if it goes on like this; None before the first document is done."""
-        return self.seconds / self.done * (self.total - self.done) if self.done else None
+        """How long the rest will take if it goes on like this; None before there is anything to tell it by."""
+        behind = self.done + self.begun
+        return max(0.0, self.seconds / behind * (self.total - behind)) if behind else None
 
 
 @dataclass(frozen=True)

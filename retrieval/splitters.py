@@ -104,11 +104,13 @@ class Splitter:
     Args:
         token_spans: the embedder's tokens as character offsets; called once for a text, and again only for pieces
             that were cut inside a word.
+        most_chunks: what a text would be cut into beyond these is left out.
     """
 
     token_spans: Callable[[str], Spans]
     chunk_tokens: int = 200
     overlap_tokens: int = 30
+    most_chunks: int | None = None
 
     def split(
         self,
@@ -118,7 +120,7 @@ class Splitter:
         part_starts: Sequence[int] = (),
         numbers: Numbers | None = None,
     ) -> list[Chunk]:
-        """The chunks of a text in order; together they hold every character that is not white space.
+        """The chunks of a text in order; together they hold every character that is not white space, or `most_chunks`.
 
         Args:
             page_starts: offset at which each page begins, the first one first; empty where there are no pages.
@@ -130,18 +132,31 @@ class Splitter:
         cutter = _Cutter(text, self.token_spans(text), headings, rows, self.chunk_tokens, self.overlap_tokens)
         bounds = [*(page_starts or part_starts or [0]), len(text)]
         places = _Places(headings, numbers)
-        chunks = []
+        chunks: list[Chunk] = []
         for number, (first, last) in enumerate(itertools.pairwise(bounds), start=1):
             for start, end, whole in cutter.cut(first, last):
                 page = number if page_starts else None
                 pieces = [(start, end)] if whole else self._recut(text, start, end)
                 chunks += [Chunk(a, b, text[a:b], page, places.of(first, a, b)) for a, b in pieces]
+            if self.most_chunks is not None and len(chunks) >= self.most_chunks:
+                return chunks[: self.most_chunks]
         return chunks
 
     def split_extracted(self, extracted: Extracted) -> list[Chunk]:
         """The chunks of a parsed document."""
         numbers = Numbers.of(extracted.text, extracted.numbered, extracted.numbered_as)
         return self.split(extracted.text, extracted.page_starts, extracted.headings, extracted.part_starts, numbers)
+
+    def left_out(self, chunks: Sequence[Chunk], extracted: Extracted) -> str:
+        """The rest of a sentence about what `most_chunks` left out of a document; "" for nothing."""
+        if self.most_chunks is None or len(chunks) < self.most_chunks:
+            return ""
+        end = chunks[-1].end
+        if not extracted.text[end:].strip():
+            return ""
+        pages = extracted.page_starts
+        where = f"page {chunks[-1].page} of {len(pages)}" if pages else f"{end / len(extracted.text):.0%} of its text"
+        return f"is very long: what follows its first {len(chunks)} passages ({where}) is not searched; split it."
 
     def _recut(self, text: str, start: int, end: int) -> list[tuple[int, int]]:
         """Halve a piece that was cut inside a word until its tokens fit: half a word can have more than the whole."""

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from retrieval.formats import Extracted
 from retrieval.splitters import Splitter
 from tests.doubles import HashEmbeddings
 
@@ -113,3 +114,20 @@ def test_text_without_any_token_still_ends_up_in_chunks() -> None:
 @pytest.mark.parametrize("text", ["", " \n\t ", "\n" * 1000])
 def test_white_space_has_no_chunks(text: str) -> None:
     assert Splitter(SPANS).split(text) == []
+
+
+def test_d08_what_the_cap_leaves_out_is_said() -> None:
+    pages = [" ".join(f"w{number}x{word}" for word in range(50)) for number in range(10)]
+    text = "\n\n".join(pages)
+    starts = [text.index(page) for page in pages]
+    extracted = Extracted(text, page_starts=starts)
+    whole = Splitter(SPANS, 25, 0).split_extracted(extracted)
+    assert len(whole) == 20
+    capped = Splitter(SPANS, 25, 0, most_chunks=7)
+    assert capped.split_extracted(extracted) == whole[:7]
+    assert capped.left_out(whole[:7], extracted) == (
+        "is very long: what follows its first 7 passages (page 4 of 10) is not searched; split it."
+    )
+    assert "(35% of its text)" in capped.left_out(whole[:7], Extracted(text))
+    enough = Splitter(SPANS, 25, 0, most_chunks=20)
+    assert enough.left_out(enough.split_extracted(extracted), extracted) == ""

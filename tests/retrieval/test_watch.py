@@ -16,6 +16,7 @@ import pytest
 
 import retrieval.watch
 from retrieval import Library
+from retrieval.loaders import Limits
 from retrieval.records import IngestProgress, IngestStopped
 from retrieval.watch import changes
 from tests.doubles import HashEmbeddings
@@ -56,6 +57,35 @@ def test_progress_tells_rate_and_time_left() -> None:
     progress = IngestProgress(done=25, total=100, chunks=500, seconds=10.0, document="a")
     assert (progress.chunks_per_second, progress.seconds_left) == (50.0, 30.0)
     assert IngestProgress(0, 100, 0, 0.0, None).seconds_left is None
+    assert IngestProgress(done=0, total=1, chunks=512, seconds=10.0, document=None, begun=0.25).seconds_left == 30.0
+
+
+def test_d08_a_very_long_document_shows_progress_is_capped_with_a_notice_and_can_be_stopped(
+    library_path: Path, write: Callable[[str, str | bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.ingest.EMBED_BATCH", 10)
+    path = write("long.txt", "\n\n".join(f"paragraph {number} " + "of words " * 30 for number in range(200)))
+    told: list[IngestProgress] = []
+
+    def stop_in_the_middle(progress: IngestProgress) -> None:
+        told.append(progress)
+        if progress.chunks >= 30:
+            raise IngestStopped
+
+    with Library.open(library_path, HashEmbeddings(), limits=Limits(chunk_tokens=60, most_chunks=100)) as library:
+        stopped = library.add([path], on_progress=stop_in_the_middle)
+        assert (stopped.stopped, stopped.added, library.documents()) == (True, [], [])
+        assert [(progress.done, progress.begun) for progress in told] == [(0, 0.1), (0, 0.2), (0, 0.3)]
+        assert all(progress.seconds_left is not None for progress in told)
+        report = library.add([path])
+        assert (report.added, report.chunks) == (["long.txt"], 100)
+        [note] = report.warnings
+        assert note.code == "partial"
+        assert note.message.startswith("long.txt is very long: what follows its first 100 passages (")
+        [record] = library.documents()
+        assert record.facts["warnings"] == [f"It {note.message.removeprefix('long.txt ')}"]
+        assert "paragraph 199" in library.text(record.document_id)
+        assert library.verify()["problems"] == []
 
 
 def test_an_ingest_stops_after_what_it_is_doing(
