@@ -160,12 +160,15 @@ def _render_passages(value: list[dict[str, Any]]) -> str:
 
 
 def _render_ranks(value: list[dict[str, Any]]) -> str:
-    lines = ["   fused  dense (cosine)  words (BM25)  covered  passage"]
+    reranked = any(row["rerank_rank"] for row in value)
+    lines = [f"{'      reranked  ' if reranked else ''}   fused  dense (cosine)  words (BM25)  covered  passage"]
     for row in value:
+        read = f"{row['rerank_rank']} ({row['rerank_score']:.3f})" if row["rerank_rank"] else "-"
+        first = f"{read:>14}  " if reranked else ""
         dense = f"{row['dense_rank'] or '-'} ({row['dense_score']:.3f})"
         words = f"{row['sparse_rank']} ({row['sparse_score']:.2f})" if row["sparse_rank"] else "-"
         lines.append(
-            f"{row['fused_rank']:8}  {dense:>14}  {words:>12}  {row['sparse_coverage']:7.2f}  {_place(row)}"
+            f"{first}{row['fused_rank']:8}  {dense:>14}  {words:>12}  {row['sparse_coverage']:7.2f}  {_place(row)}"
             f" {row['start']}-{row['end']}"
         )
     return "\n".join(lines)

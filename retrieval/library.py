@@ -243,6 +243,7 @@ class Library(Upkeep):
         collections: Sequence[str] | None = None,
         where: Mapping[str, Any] | None = None,
         tidy: bool = False,
+        rerank: bool = True,
     ) -> list[Document]:
         """The passages that fit a query best, best first.
 
@@ -250,16 +251,23 @@ class Library(Upkeep):
         page, position, a name of the person's metadata or of what the file says of itself, each equal to a value or
         one of a list, or {"$ne", "$gt", "$gte", "$lt", "$lte", "$nin", "$contains"}; joined by "$and", "$or", "$not".
         With `tidy`, passages that follow each other in a document become one, and copies of a better one are left out.
+        The library's reranker, if it has one, reads the first 30 passages and orders them; not with `rerank` False.
 
-        Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (of the mode;
-        higher is better), dense_score (cosine, always), sparse_score and sparse_coverage (share of the query's
-        weighted words found in the passage), dense_rank and sparse_rank (1-based, None where a stage missed it).
+        Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (the reranker's
+        where it read the passage, else the mode's: cosine, BM25, or half of each; higher is better), dense_score
+        (cosine, always), sparse_score and sparse_coverage (share of the query's weighted words found in the passage),
+        dense_rank, sparse_rank and rerank_rank (1-based, None where a stage missed it), fused_rank, rerank_score.
 
         Raises:
             IndexModelMismatch: the passages were embedded by another model.
             BadFilter: `where` has a form that is not known.
         """
-        return self._engine.search(query, top_k, mode, collections, where, tidy)
+        return self._engine.search(query, top_k, mode, collections, where, tidy, rerank)
+
+    @property
+    def reranks(self) -> bool:
+        """Whether the library was opened with a reranker."""
+        return self._engine.reranks
 
     def explain(
         self,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -25,6 +25,7 @@ from retrieval.where import Where
 CANDIDATES = 100
 """Fetched from each list before fusion; four times the passages asked for, if that is more."""
 RERANKED = 30
+"""Read by the reranker; those after them keep their order, so that asking for many costs no more."""
 BACKGROUND_PASSAGES = 1000
 """Coverage weighs a query's terms as if the library's passages were part of a collection with this many more."""
 _CHARACTERS_PER_TOKEN = 16
@@ -81,9 +82,10 @@ class SearchEngine:
         collections: Sequence[str] | None,
         where: Where | None = None,
         tidy: bool = False,
+        rerank: bool = True,
     ) -> list[Document]:
         """The best passages as LangChain documents; see `Library.search`."""
-        hits = self._hits(query, _FOR_TIDYING * top_k if tidy else top_k, mode, collections, where)
+        hits = self._hits(query, _FOR_TIDYING * top_k if tidy else top_k, mode, collections, where, rerank)
         if tidy:
             hits = tidied(hits, self._store.text)[:top_k]
         return [_document(hit) for hit in hits]
@@ -117,11 +119,24 @@ class SearchEngine:
         self._store.check_embedder(self._embedder.identity)
         return found
 
+    @property
+    def reranks(self) -> bool:
+        """Whether there is a reranker."""
+        return self._reranker is not None
+
     def _hits(
-        self, query: str, top_k: int, mode: SearchMode, collections: Sequence[str] | None, where: Where | None
+        self,
+        query: str,
+        top_k: int,
+        mode: SearchMode,
+        collections: Sequence[str] | None,
+        where: Where | None,
+        rerank: bool = True,
     ) -> list[Hit]:
+        reranker = self._reranker if rerank else None
         try:
-            return self._found(query, top_k, mode, collections, where)
+            hits = self._found(query, max(top_k, RERANKED) if reranker else top_k, mode, collections, where)
+            return (_reranked(reranker, query, hits) if reranker else hits)[:top_k]
         finally:
             # A re-embedding may have been swapped in meanwhile: the query's vector is of another model then.
             self._store.check_embedder(self._embedder.identity)
@@ -149,16 +164,15 @@ class SearchEngine:
         weights = counts.weights(BACKGROUND_PASSAGES)
         dense_ranks = {chunk: rank for rank, (chunk, _) in enumerate(by_meaning, start=1)}
         words = {chunk: (rank, score) for rank, (chunk, score) in enumerate(by_words, start=1)}
-        wanted = max(top_k, RERANKED) if self._reranker else top_k
         hits = []
-        for fused_rank, (passage, score) in enumerate(self._checked(ranked, scope, wanted), start=1):
+        for fused_rank, (passage, score) in enumerate(self._checked(ranked, scope, top_k), start=1):
             cosine = float(passage.vector @ vector)
             sparse_rank, sparse_score = words.get(passage.chunk_id, (None, None))
             hits.append(
                 Hit(passage, cosine if mode == "dense" else score, dense_ranks.get(passage.chunk_id), cosine,
                     sparse_rank, sparse_score, self._finder.coverage(weights, passage.text), fused_rank)
             )  # fmt: skip
-        return self._reranked(query, hits)[:top_k]
+        return hits
 
     def _checked(
         self, ranked: Sequence[tuple[int, float]], scope: Sequence[str], wanted: int
@@ -175,15 +189,19 @@ class SearchEngine:
             if found >= wanted:
                 return
 
-    def _reranked(self, query: str, hits: list[Hit]) -> list[Hit]:
-        if self._reranker is None or not hits:
-            return hits
-        scores = self._reranker.rerank(query, [hit.passage.text for hit in hits])
-        order = sorted(zip(hits, scores, strict=True), key=lambda pair: -pair[1])
-        return [
-            Hit(**{**vars(hit), "score": float(score), "rerank_rank": rank, "rerank_score": float(score)})
-            for rank, (hit, score) in enumerate(order, start=1)
-        ]
+
+def _reranked(reranker: Reranker, query: str, hits: list[Hit]) -> list[Hit]:
+    """The first hits in the reranker's order with its scores, then the others as they were."""
+    if not hits:
+        return []
+    read = hits[:RERANKED]
+    scores = reranker.rerank(query, [hit.passage.text for hit in read])
+    order = sorted(zip(read, scores, strict=True), key=lambda pair: -pair[1])
+    best = [
+        replace(hit, score=float(score), rerank_rank=rank, rerank_score=float(score))
+        for rank, (hit, score) in enumerate(order, start=1)
+    ]
+    return best + hits[RERANKED:]
 
 
 def _document(hit: Hit) -> Document:

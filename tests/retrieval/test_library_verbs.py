@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from retrieval import Library
+from retrieval import Library, TextDocument
 from retrieval.commands import add_verbs
 from retrieval.shown import shown
 from tests.pdf import write_pdf
@@ -42,6 +42,7 @@ def hearth(library: Library):  # type: ignore[no-untyped-def]
         value = json.loads(json.dumps(options.handler(options, house)))
         return value, options.render(value)
 
+    run.house = house  # type: ignore[attr-defined]
     return run
 
 
@@ -83,6 +84,24 @@ def test_search_and_explain(hearth, folder: Path) -> None:  # type: ignore[no-un
     assert hearth("search", "pears", "--collection", "other") == ([], "Nothing found.")
 
 
+def test_explain_shows_what_the_reranker_changed(hearth, library: Library, library_path: Path) -> None:  # type: ignore[no-untyped-def]
+    class Shortest:
+        def rerank(self, query: str, texts: list[str]) -> list[float]:
+            return [1 / len(text) for text in texts]
+
+    library.add_texts([TextDocument("long", "apple " * 20), TextDocument("short", "an apple pie")])
+    assert "reranked" not in hearth("explain", "apple")[1]
+    with Library.open(library_path, library.embeddings, Shortest()) as reranking:
+        hearth.house.opened = reranking
+        ranks, table = hearth("explain", "apple")
+    assert [(row["document"], row["rerank_rank"], row["fused_rank"]) for row in ranks] == [
+        ("short", 1, 2),
+        ("long", 2, 1),
+    ]
+    assert table.splitlines()[0].split()[:2] == ["reranked", "fused"]
+    assert table.splitlines()[1].split()[:3] == ["1", f"({1 / 12:.3f})", "2"]
+
+
 @pytest.mark.parametrize("words", [("search", "x", "--top-k", "0"), ("search", "x", "--mode", "fast"), ("ingest",)])
 def test_wrong_usage_ends_with_status_two(hearth, words: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SystemExit) as error:
@@ -114,9 +133,7 @@ def test_the_verbs_of_upkeep(hearth, folder: Path, tmp_path: Path) -> None:  # t
     assert hearth("verify") == ({"checked": 1, "problems": [], "repaired": []}, "1 checked, 0 problems.")
     assert hearth("verify", "--repair")[0]["repaired"] == []
     listed, text = hearth("collections", "list")
-    assert listed == [
-        {"collection": "fruit", "documents": 1, "chunks": 1, "bytes": 14, "owner": None, "thread": None}
-    ]
+    assert listed == [{"collection": "fruit", "documents": 1, "chunks": 1, "bytes": 14, "owner": None, "thread": None}]
     assert text == "fruit: 1 documents, 1 chunks, 0.0 MiB"
     exported, text = hearth("export", str(tmp_path / "out"))
     assert {"file", "documents", "chunks", "bytes"} == set(exported)

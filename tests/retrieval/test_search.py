@@ -220,6 +220,29 @@ def test_a_reranker_has_the_last_word(library_path: Path) -> None:
         assert hits[0].metadata["score"] == hits[0].metadata["rerank_score"] == -5.0
 
 
+def test_a_reranker_reads_the_first_thirty_and_leaves_the_rest_in_their_order(library_path: Path) -> None:
+    class Backwards:
+        read = 0
+
+        def rerank(self, query: str, texts: list[str]) -> list[float]:
+            self.read = len(texts)
+            return [float(place) for place in range(len(texts))]
+
+    reranker = Backwards()
+    with Library.open(library_path, HashEmbeddings(), reranker) as library:
+        library.add_texts(documents(60, seed=4))
+        plain = [hit.id for hit in library.search(WORDS[1], top_k=40, rerank=False)]
+        assert library.reranks
+        assert reranker.read == 0
+        found = library.search(WORDS[1], top_k=40)
+        assert reranker.read == 30
+        assert [hit.id for hit in found] == plain[29::-1] + plain[30:]
+        assert [hit.metadata["rerank_rank"] for hit in found] == [*range(1, 31), *[None] * 10]
+        assert [hit.metadata["fused_rank"] for hit in found] == [*range(30, 0, -1), *range(31, 41)]
+        assert [row["text"] for row in library.explain(WORDS[1], top_k=3)] == [hit.page_content for hit in found[:3]]
+        assert [hit.id for hit in library.search(WORDS[1], top_k=2)] == plain[29:27:-1]  # thirty are read for two, too
+
+
 class TestLibraryRetriever(RetrieversIntegrationTests):
     """LangChain's own contract for retrievers."""
 
