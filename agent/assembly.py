@@ -5,7 +5,9 @@ Everything is opened on first use and kept, so a verb that lists documents never
 
 from __future__ import annotations
 
+import functools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -83,6 +85,10 @@ class House:
                 self._library = self.library_at(self.settings.library_url or self.settings.library_path)
             return self._library
 
+    def library_opener(self) -> Callable[[], Library]:
+        """What opens the same library, with models of its own, in another process; it can be pickled."""
+        return functools.partial(_opened_library, self.settings)
+
     def library_at(self, path: Path | str) -> Library:
         """Another library with the same models, such as an evaluation's; the caller closes it.
 
@@ -159,3 +165,7 @@ class House:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _opened_library(settings: Settings) -> Library:
+    return House(settings).library()

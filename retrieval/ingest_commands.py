@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import signal
 import sys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from retrieval.commands import House
     from retrieval.records import IngestProgress, IngestReport
 
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} files [{elapsed}{postfix}]"
+
 
 def add_verb(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     """Register the verb."""
@@ -29,6 +32,12 @@ def add_verb(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentPa
     ingest.add_argument("--collection", metavar="NAME", help="the collection: where they go")
     ingest.add_argument("--watch", action="store_true", help="go on, and follow every change until stopped")
     ingest.add_argument("--meta", metavar="KEY=VALUE", action="append", type=pair, help="kept with each document")
+    ingest.add_argument(
+        "--ray", metavar="ADDRESS", help="by the workers of the Ray cluster whose head is at host:port, or `local`"
+    )
+    ingest.add_argument(
+        "--workers", metavar="N", type=_count, help="so many of them (one a processor); here, if no --ray"
+    )
     ingest.set_defaults(handler=_ingest, render=_render_report)
 
 
@@ -43,29 +52,53 @@ def pair(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _adding(options: argparse.Namespace, house: House) -> Iterator[Callable[..., IngestReport]]:
+    """`Library.add`, or the same on a Ray cluster that is held for the length of the block."""
+    library = house.library()
+    if options.ray is None and options.workers is None:
+        yield library.add
+        return
+    from retrieval.cluster.running import LOCAL, running
+
+    library.check_shared()
+    with running(options.ray or LOCAL, options.workers):
+        opener = house.library_opener()
+        yield functools.partial(library.add_on_cluster, open_library=opener, workers=options.workers)
+
+
 def ingest_with_progress(
-    house: House,
+    add: Callable[..., IngestReport],
     paths: Sequence[str | Path],
     collection: str,
     metadata: dict[str, Any] | None = None,
     stop: threading.Event | None = None,
 ) -> IngestReport:
-    """Bring paths into a collection with a progress bar on standard error, where that is a terminal."""
+    """Bring paths into a collection by `Library.add` or what is like it, with a progress bar on a terminal."""
     from tqdm import tqdm
 
     from retrieval.records import IngestStopped
 
-    with tqdm(total=0, unit="file", file=sys.stderr, disable=None, leave=False) as bar:
+    with tqdm(total=0, bar_format=_BAR, file=sys.stderr, disable=None, leave=False) as bar:
 
         def show(progress: IngestProgress) -> None:
             if stop is not None and stop.is_set():
                 raise IngestStopped
             bar.total = progress.total
             bar.n = progress.done
-            bar.set_postfix_str(f"{progress.chunks} chunks, {progress.chunks_per_second:.0f}/s", refresh=False)
+            left = progress.seconds_left
+            remaining = "" if left is None else f", {tqdm.format_interval(left)} left"
+            rate = f"{progress.chunks} chunks, {progress.chunks_per_second:.0f}/s"
+            bar.set_postfix_str(f"{rate}{remaining}", refresh=False)
             bar.update(0)
 
-        return house.library().add(paths, collection=collection, metadata=metadata, on_progress=show)
+        return add(paths, collection=collection, metadata=metadata, on_progress=show)
 
 
 @contextlib.contextmanager
@@ -85,15 +118,11 @@ def _stopped_by_sigterm() -> Iterator[threading.Event]:
 def _ingest(options: argparse.Namespace, house: House) -> dict[str, Any]:
     collection = options.collection or house.settings.collection
     metadata = dict(options.meta) if options.meta else None
-    with _stopped_by_sigterm() as stop:
-        report = ingest_with_progress(house, options.paths, collection, metadata, stop)
+    with _stopped_by_sigterm() as stop, _adding(options, house) as add:
+        ingest = functools.partial(ingest_with_progress, add, options.paths, collection, metadata, stop)
+        report = ingest()
         if options.watch and not report.stopped:
-            _follow(
-                options.paths,
-                report,
-                stop,
-                lambda: ingest_with_progress(house, options.paths, collection, metadata, stop),
-            )
+            _follow(options.paths, report, stop, ingest)
     return report.to_json()
 
 

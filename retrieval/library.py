@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
+from retrieval.cluster.spread import Spreadable
 from retrieval.embedder import Embedder
 from retrieval.errors import NotFound
 from retrieval.ingest import Ingest
@@ -34,8 +35,8 @@ from retrieval.stored import LibraryStore, Passage
 from retrieval.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from retrieval.vector_store import LibraryVectorStore
     from retrieval.user_library import UserLibrary
+    from retrieval.vector_store import LibraryVectorStore
 
 OnProgress = Callable[[IngestProgress], None]
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
@@ -50,16 +51,16 @@ def opened_store(path: str | Path) -> LibraryStore:
     return PostgresStore(str(path))
 
 
-class Library(Upkeep):
+class Library(Upkeep, Spreadable):
     """Documents and the passages in them, in one folder or on a PostgreSQL server.
 
     Opening costs nothing and creates nothing: a missing folder is an empty library, made on the first write.
     """
 
-    def __init__(
     user: None = None
     """Nobody's in particular; see `for_user`."""
 
+    def __init__(
         self,
         path: str | Path,
         embeddings: Embeddings,
@@ -103,7 +104,6 @@ class Library(Upkeep):
         self._engine.close()
         self._store.close()
 
-    # Documents in and out -------------------------------------------------------------------------------------------
     def for_user(self, user: str, shared: Sequence[str] | None = None) -> UserLibrary:
         """This library as one user sees it: their own collections, and the shared ones (of these, those named).
 
@@ -114,6 +114,7 @@ class Library(Upkeep):
 
         return UserLibrary(self, user, shared)
 
+    # Documents in and out -------------------------------------------------------------------------------------------
 
     def add(
         self,

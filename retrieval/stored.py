@@ -68,6 +68,8 @@ class LibraryStore(ABC):
 
     name: str
     """What sentences call the library: its folder, or the address of its server without a password."""
+    shared = False
+    """Whether several machines may write to it."""
 
     @property
     @abstractmethod

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class PostgresStore(LibraryStore):
     """The library's schema on a server; one that is not there yet reads as empty and is made on the first write."""
 
+    shared = True
+
     def __init__(self, address: str) -> None:
         """Nothing is connected yet.
 
