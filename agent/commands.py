@@ -57,11 +57,15 @@ def _add_eval(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     answers.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model")
     answers.set_defaults(handler=_eval_answers, render=_render_scores)
     retrieval = kinds.add_parser("retrieval", parents=[common], help="the ranking of passages")
-    retrieval.add_argument("--documents", type=Path, required=True, metavar="D", help="{doc_id, title, text} lines")
-    retrieval.add_argument("--queries", type=Path, required=True, metavar="Q", help="{query_id, text} lines")
-    retrieval.add_argument("--qrels", type=Path, required=True, metavar="R", help="{query_id, doc_id, relevance} lines")
-    retrieval.add_argument("--mode", choices=["hybrid", "dense", "sparse"], default="hybrid")
-    retrieval.set_defaults(handler=_eval_retrieval, render=_render_scores)
+    retrieval.add_argument("--documents", type=Path, metavar="D", help="{doc_id, title, text} lines")
+    retrieval.add_argument("--queries", type=Path, metavar="Q", help="{query_id, text} lines")
+    retrieval.add_argument("--qrels", type=Path, metavar="R", help="{query_id, doc_id, relevance} lines")
+    words = "instead of the three: {id, question, context} lines, each context one of the documents to rank"
+    retrieval.add_argument("--questions", type=Path, metavar="F", help=words)
+    words = "all compares the three modes, and the reranker where one serves"
+    retrieval.add_argument("--mode", choices=["hybrid", "dense", "sparse", "all"], default="hybrid", help=words)
+    retrieval.add_argument("--limit", type=int, metavar="N", help="only N of the queries, drawn, always the same ones")
+    retrieval.set_defaults(handler=_eval_retrieval, render=_render_rankings)
     task_commands.add_eval_kinds(kinds, common)
 
 
@@ -127,13 +131,38 @@ def _eval_answers(options: argparse.Namespace, house: House) -> dict[str, Any]:
 
 
 def _eval_retrieval(options: argparse.Namespace, house: House) -> dict[str, Any]:
-    from agent.retrieval_evaluation import evaluate_files
+    from tqdm import tqdm
 
-    return evaluate_files(house, options.documents, options.queries, options.qrels, options.mode)
+    from agent.errors import BadInput
+    from agent.retrieval_evaluation import compared, evaluate_ranking, from_files, from_questions
+
+    files = [path for path in (options.documents, options.queries, options.qrels) if path is not None]
+    if len(files) != (0 if options.questions else 3):
+        raise BadInput("Give --documents, --queries and --qrels together, or --questions alone.")
+    library, judgements = from_questions(house, options.questions) if options.questions else from_files(house, *files)
+    judgements = judgements.drawn(options.limit)
+    try:
+        with tqdm(unit="query", file=sys.stderr, disable=None) as bar:
+            if options.mode == "all":
+                return compared(library, judgements, bar.update)
+            return evaluate_ranking(library, judgements, options.mode, on_ranked=bar.update)
+    finally:
+        library.close()
 
 
 def _render_scores(value: dict[str, Any]) -> str:
     return "\n".join(f"{name:20} {'-' if score is None else score}" for name, score in value.items())
+
+
+def _render_rankings(value: dict[str, Any]) -> str:
+    """One row a mode where modes were compared."""
+    if not isinstance(value.get("hybrid"), dict):
+        return _render_scores(value)
+    columns = list(value["hybrid"])
+    lines = ["mode      " + "".join(f"{column:>13}" for column in columns)]
+    for mode, scores in value.items():
+        lines.append(f"{mode:10}" + "".join(f"{round(scores[column], 4):>13}" for column in columns))
+    return "\n".join(lines)
 
 
 def _doctor(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:

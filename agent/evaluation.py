@@ -173,9 +173,7 @@ def evaluation_library(house: House, documents: Sequence[Path]) -> Library:
         if file.is_file():
             digest.update(file.name.encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
-    fingerprint = str(getattr(house.embeddings(), "fingerprint", ""))
-    digest.update(fingerprint.encode())
-    library = house.library_at(house.home / "cache" / "evaluation" / digest.hexdigest()[:24])
+    library = kept_library(house, digest)
     plain = [path for path in documents if not _is_lines(path)]
     if plain:
         library.add(plain, collection=COLLECTION)
@@ -183,6 +181,13 @@ def evaluation_library(house: House, documents: Sequence[Path]) -> Library:
         if _is_lines(path):
             library.add_texts(_texts(path), collection=COLLECTION)
     return library
+
+
+def kept_library(house: House, content: hashlib._Hash) -> Library:
+    """The library under the home's cache that is kept for a hashed content and the model that embeds it."""
+    digest = content.copy()
+    digest.update(str(getattr(house.embeddings(), "fingerprint", "")).encode())
+    return house.library_at(house.home / "cache" / "evaluation" / digest.hexdigest()[:24])
 
 
 def _is_lines(path: Path) -> bool:

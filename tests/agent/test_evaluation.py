@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import BadInput
 from agent.evaluation import Judged, Question, evaluate_answers, read_questions, scores
-from agent.retrieval_evaluation import evaluate_files
+from agent.retrieval_evaluation import Judgements, compared, evaluate_ranking, from_files, from_questions
 from agent.settings import Settings
 from models.metrics import contains_answer, exact_match, token_f1
 from retrieval import Library
@@ -40,8 +40,10 @@ class SmallHouse:
     def library(self) -> Library:
         return self.library_at(self.settings.library_path)
 
+    reranker: Any = None
+
     def library_at(self, path: Path) -> Library:
-        return Library.open(path, self.embeddings())
+        return Library.open(path, self.embeddings(), self.reranker)
 
 
 def lines(path: Path, *rows: dict[str, Any]) -> Path:
@@ -165,7 +167,9 @@ def test_ranking_is_judged_by_document(tmp_path: Path) -> None:
         {"query_id": "x", "doc_id": "2", "relevance": 1},
         {"query_id": "y", "doc_id": "1", "relevance": 1},
     )
-    table = evaluate_files(SmallHouse(tmp_path / "home", []), documents, queries, qrels, "hybrid")  # type: ignore[arg-type]
+    library, judgements = from_files(SmallHouse(tmp_path / "home", []), documents, queries, qrels)  # type: ignore[arg-type]
+    with library:
+        table = evaluate_ranking(library, judgements)
     assert table["ndcg@10"] == 1.0
     assert table["mrr@10"] == 1.0
     assert table["n"] == 2
@@ -174,4 +178,46 @@ def test_ranking_is_judged_by_document(tmp_path: Path) -> None:
 def test_a_judgement_without_its_columns_is_named(tmp_path: Path) -> None:
     file = lines(tmp_path / "r.jsonl", {"query_id": "x", "relevance": 1})
     with pytest.raises(BadInput, match=r"r\.jsonl, line 1 lacks doc_id"):
-        evaluate_files(SmallHouse(tmp_path / "home", []), file, file, file, "dense")  # type: ignore[arg-type]
+        from_files(SmallHouse(tmp_path / "home", []), file, file, file)  # type: ignore[arg-type]
+
+
+PARAGRAPHS = [
+    {"id": "a", "question": "What do red boats do?", "context": "red boats sail in spring"},
+    {"id": "b", "question": "What goes with cinnamon?", "context": "rye bread and cinnamon buns"},
+    {"id": "c", "question": "When do boats sail?", "context": "red boats sail in spring"},
+]
+
+
+def test_questions_are_judged_by_the_paragraph_they_were_asked_about(tmp_path: Path) -> None:
+    house = SmallHouse(tmp_path / "home", [])
+    library, judgements = from_questions(house, lines(tmp_path / "q.jsonl.gz", *PARAGRAPHS))  # type: ignore[arg-type]
+    with library:
+        assert len(library.documents(["evaluation"])) == 2
+        table = compared(library, judgements)
+        assert list(table) == ["hybrid", "dense", "sparse"]
+        assert table["sparse"]["ndcg@10"] == table["sparse"]["recall@10"] == 1.0
+        assert table["hybrid"]["n"] == 3
+    again, _ = from_questions(house, lines(tmp_path / "again.jsonl", *PARAGRAPHS))  # type: ignore[arg-type]
+    again.close()
+    assert len(list((house.home / "cache" / "evaluation").iterdir())) == 1
+
+
+def test_a_reranker_gets_a_row_of_its_own_and_leaves_the_others_alone(tmp_path: Path) -> None:
+    class Worst:
+        def rerank(self, query: str, texts: list[str]) -> list[float]:
+            return [-float(sum(word in text for word in query.strip("?").split())) for text in texts]
+
+    house = SmallHouse(tmp_path / "home", [], reranker=Worst())
+    library, judgements = from_questions(house, lines(tmp_path / "q.jsonl", *PARAGRAPHS))  # type: ignore[arg-type]
+    with library:
+        table = compared(library, judgements)
+    assert table["hybrid"]["mrr@10"] == 1.0
+    assert table["reranked"]["mrr@10"] == 0.5
+
+
+def test_the_same_queries_are_drawn_each_time() -> None:
+    whole = Judgements({str(number): f"query {number}" for number in range(50)}, {})
+    assert whole.drawn(5).queries == whole.drawn(5).queries
+    assert len(whole.drawn(5).queries) == 5
+    assert set(whole.drawn(5).queries.items()) <= set(whole.queries.items())
+    assert whole.drawn(None) is whole.drawn(50) is whole
