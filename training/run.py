@@ -26,7 +26,18 @@ from training.batches import Plan, make_plan
 from training.chance import kept_chance, seed_all
 from training.checks import DataReport, check_data
 from training.data import Splits, load_data
-from training.errors import Changed, NoCheckpoint, OutOfMemory, RunBusy, RunExists, RunNotFound, TooLong, TrainingError
+from training.errors import (
+    Changed,
+    NoCheckpoint,
+    OneProcess,
+    OutOfMemory,
+    ProcessLost,
+    RunBusy,
+    RunExists,
+    RunNotFound,
+    TooLong,
+    TrainingError,
+)
 from training.evaluation import judge_folder
 from training.features import Features, make_features
 from training.feed import Feed
@@ -35,16 +46,20 @@ from training.optimizer import make_optimizer, make_schedule
 from training.recipe import Recipe, recipe_from
 from training.report import judged_rows, write_report
 from training.scratch import base_for
+from training.shared_steps import steps_of
 from training.steps import Steps
 from training.tasks import open_task
 from training.tasks.base import Task
+from training.team import ALONE, Team, processes_here
 
 Show = Callable[[dict[str, Any]], None]
 _FREE = {"evaluation", "gate", "publish"}  # may change between the start and a resume
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors")
 
 
-def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = lambda line: None) -> dict[str, Any]:
+def run(
+    recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = lambda line: None, team: Team = ALONE
+) -> dict[str, Any]:
     """Trains what a recipe says and judges it; gives the report that also lies in the run folder.
 
     Args:
@@ -52,6 +67,7 @@ def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = 
         home: The data folder; runs lie in its `runs`.
         folder: A run folder of one's own choice; it may not hold a run yet.
         show: Is told every line of progress.
+        team: The processes that train together, of which this is the main one; see `follower` for the others.
 
     Raises:
         TrainingError, ModelError: in one sentence; what was written before stays.
@@ -62,7 +78,7 @@ def run(recipe: Recipe, *, home: Path, folder: Path | None = None, show: Show = 
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), _told(folder):
         _write(folder / "recipe.json", recipe.resolved() | {"data_from": str(recipe.path.parent)})
-        return _Run(recipe, folder, home, show).whole(resume=None)
+        return Run(recipe, folder, home, show, team).whole(resume=None)
 
 
 def new_run_folder(recipe: Recipe, home: Path) -> Path:
@@ -70,7 +86,14 @@ def new_run_folder(recipe: Recipe, home: Path) -> Path:
     return home / "runs" / f"{recipe.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
 
-def resume(folder: Path, *, home: Path, allow_changed: bool = False, show: Show = lambda line: None) -> dict[str, Any]:
+def resume(
+    folder: Path,
+    *,
+    home: Path,
+    allow_changed: bool = False,
+    show: Show = lambda line: None,
+    team: Team = ALONE,
+) -> dict[str, Any]:
     """Goes on with an interrupted run from its newest whole checkpoint.
 
     Raises:
@@ -84,7 +107,7 @@ def resume(folder: Path, *, home: Path, allow_changed: bool = False, show: Show 
         )
         if found is None:
             raise NoCheckpoint(folder.name, "has no whole checkpoint to go on from")
-        return _Run(recipe, folder, home, show).whole(resume=found, allow_changed=allow_changed)
+        return Run(recipe, folder, home, show, team).whole(resume=found, allow_changed=allow_changed)
 
 
 def recipe_of(folder: Path) -> Recipe:
@@ -104,12 +127,15 @@ def recipe_of(folder: Path) -> Recipe:
     return recipe_from(table, Path(facts["data_from"]) / f"{facts['name']}.toml")
 
 
-class _Run:
+class Run:
     """The steps of one run, in order."""
 
-    def __init__(self, recipe: Recipe, folder: Path, home: Path, show: Show) -> None:
-        self.recipe, self.folder, self.home, self.show = recipe, folder, home, show
+    def __init__(self, recipe: Recipe, folder: Path, home: Path, show: Show, team: Team) -> None:
+        self.recipe, self.folder, self.home, self.show, self.team = recipe, folder, home, show, team
+        self.base_folder = folder / "base"
         self.task: Task = open_task(recipe)
+        if team.processes > 1 and not self.task.rows_apart:
+            raise OneProcess(recipe.task, team.processes)
         self._asked = threading.Event()
 
     def whole(self, resume: Path | None, allow_changed: bool = False) -> dict[str, Any]:
@@ -118,15 +144,25 @@ class _Run:
         self.task.prepare(splits)
         _write(self.folder / "data.json", found.to_json() | {"fingerprint": splits.fingerprint})
         self._fingerprint(splits, resume is not None, allow_changed)
+        return self._finish(self.learn(splits, resume), splits, found)
+
+    def learn(self, splits: Splits, resume: Path | None) -> Learner:
+        """Makes the model and the plan, and trains; what every process of a team does alike."""
         bf16 = settle(self.recipe)
         seed_all(self.recipe.seed)
-        own_base = base_for(self.recipe, self.task, splits, self.folder / "base")
+        own_base = base_for(self.recipe, self.task, splits, self.base_folder)
+        self.call(resume)
         learner = make_learner(self.recipe, self.task, self.home, bf16, own_base)
         features = self._features(learner, splits)
         learner.fit_attention(features.lengths, bf16)
         plan = make_plan(features.lengths, self.recipe.training, self.recipe.seed)
+        self.team.agree(_hash(splits.fingerprint + json.dumps(plan.batches)))
         self._train(learner, features, plan, splits, resume, bf16)
-        return self._finish(learner, splits, found)
+        return learner
+
+    def call(self, resume: Path | None) -> None:
+        """Tells the other processes where the run is and what it goes on from."""
+        self.team.share({"folder": str(self.folder), "resume": None if resume is None else str(resume)})
 
     def _features(self, learner: Learner, splits: Splits) -> Features:
         self.task.attach(learner.tokenizer, window_of(learner))
@@ -157,19 +193,32 @@ class _Run:
         if place.step >= plan.steps:
             return
         seed = self.recipe.seed
-        steps = Steps(
+        steps = steps_of(self.team)(
             self.recipe, plan, self.folder, place,
             judge=lambda step: self._judge(learner, splits, step), higher_is_better=self.task.higher_is_better,
             asked_to_stop=self._asked.is_set, show=self.show,
             begin=lambda: checkpoints.load_chance(resume) if resume is not None else seed_all(seed),
         )  # fmt: skip
-        feed = Feed(self.task, features, plan, self.recipe.seed, place.step * training.accumulation_steps)
+        first, team = place.step * training.accumulation_steps, self.team
+        feed = Feed(self.task, features, plan, self.recipe.seed, first, team.process, team.processes)
+        from training.dropout import byte_dropout
+
         if training.loop == "trainer":
             from training.trainer import train_with_trainer as train
         else:
             from training.loop import train_with_loop as train
-        with self._stoppable(), _memory(steps, features):
+        with self._stoppable(), _memory(steps, features), self._together(steps), byte_dropout():
             train(learner.model, self.task, feed, steps, optimizer, schedule, training, bf16)
+
+    @contextmanager
+    def _together(self, steps: Steps) -> Iterator[None]:
+        """Names the end of another process, which the next exchange with it comes upon."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.team.processes == 1 or "onnection" not in str(error):
+                raise
+            raise ProcessLost(self.folder, steps.place.step) from error
 
     def _judge(self, learner: Learner, splits: Splits, step: int) -> tuple[float, dict[str, float]]:
         """The model as it is now, on the validation part; leaves chance and the model as they were."""
@@ -249,7 +298,7 @@ def settle(recipe: Recipe) -> bool:
     from models.device import choose_device
 
     choice = choose_device()
-    torch.set_num_threads(recipe.training.threads or choice.threads)
+    torch.set_num_threads(recipe.training.threads or max(1, choice.threads // processes_here()))
     wanted = recipe.training.precision
     return wanted == "bf16" or (wanted == "auto" and choice.dtype == "bfloat16")
 
