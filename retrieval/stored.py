@@ -32,9 +32,9 @@ WRITER_WAIT_SECONDS = 10.0
 _RECORD = "name, document_id, collection, path, pages, chunks, bytes, sha256, added, status, message, metadata, facts"
 _SLICE = 500
 _COLLECTIONS = (
-    "WITH RECURSIVE found(name) AS (SELECT min(collection) FROM documents UNION ALL"
-    " SELECT (SELECT min(collection) FROM documents WHERE collection > name) FROM found WHERE name IS NOT NULL)"
-    " SELECT name FROM found"
+    "WITH RECURSIVE found(next) AS (SELECT min(collection) FROM documents UNION ALL"
+    " SELECT (SELECT min(d.collection) FROM documents d WHERE d.collection > found.next) FROM found"
+    " WHERE found.next IS NOT NULL) SELECT next FROM found WHERE next IS NOT NULL"
 )
 """Each name looked up after the one before, as DISTINCT reads a row for every document of a large library."""
 
@@ -161,7 +161,7 @@ class LibraryStore(ABC):
 
     def collections(self) -> list[str]:
         """Names of the collections in use, sorted."""
-        return [row[0] for row in self.rows(_COLLECTIONS) if row[0] is not None]
+        return [row[0] for row in self.rows(_COLLECTIONS)]
 
     def documents(self, collections: Sequence[str]) -> list[DocumentRecord]:
         """The documents of these collections, oldest first."""
