@@ -99,7 +99,9 @@ class House:
         from retrieval import Library
 
         media = media_models(self.roles(), self.home)
-        return Library.open(path, self.embeddings(), self.tasks().reranker(), models=media)
+        # Without one the task models are left alone, as they bring in torch: a list of documents needs none of it.
+        reranker = self.tasks().reranker() if self.roles().serving("rerank").name else None
+        return Library.open(path, self.embeddings(), reranker, models=media)
 
     def chat_model(self) -> LocalChatModel | RemoteChat:
         """The chat model that serves; its weights load at first use."""
