@@ -8,9 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.team import Team
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -85,10 +89,28 @@ def _run(options: argparse.Namespace, house: Any) -> dict[str, Any]:
 
     recipe = _recipe(options)
     folder = Path(options.folder).absolute() if options.folder else new_run_folder(recipe, house.home)
-    report = run(recipe, home=house.home, folder=folder, show=_progress(options))
+    with _leading(house.home) as team:
+        report = run(recipe, home=house.home, folder=folder, show=_progress(options), team=team)
     if options.publish and report["gate"]["open"]:
         report["published"] = publish(folder, home=house.home)
     return report | {"folder": str(folder)}
+
+
+@contextmanager
+def _leading(home: Path) -> Iterator[Team]:
+    """The processes that train together, in the main one; another one helps it here and then ends without a word."""
+    from training.team import joined
+
+    team = joined()
+    if not team.is_main:
+        from training.follower import follow
+
+        follow(team, home=home)
+        team.leave()
+        raise SystemExit(0)
+    with team.leading():
+        yield team
+    team.leave()
 
 
 def _teach(options: argparse.Namespace, house: Any) -> dict[str, Any]:
@@ -107,7 +129,9 @@ def _resume(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     from training.run import resume
 
     folder = _run_folder(options.run, house.home)
-    report = resume(folder, home=house.home, allow_changed=options.allow_changed, show=_progress(options))
+    changed, show = options.allow_changed, _progress(options)
+    with _leading(house.home) as team:
+        report = resume(folder, home=house.home, allow_changed=changed, show=show, team=team)
     return report | {"folder": str(folder)}
 
 

@@ -236,3 +236,42 @@ class MissingExtra(TrainingError):
     def __init__(self, what: str, extra: str) -> None:
         self.what, self.extra = what, extra
         super().__init__(f"{what} needs packages that are not installed: run `pip install 'hearth[{extra}]'`.")
+
+
+class ProcessesDiffer(TrainingError):
+    """Processes that train together read other rows."""
+
+    code = "processes_differ"
+
+    def __init__(self, processes: int) -> None:
+        self.processes = processes
+        super().__init__(
+            f"The {processes} processes of this run made different plans from its data; see that all machines have the "
+            "same files, the same data folder and the same versions."
+        )
+
+
+class OneProcess(TrainingError):
+    """A task whose loss compares the rows of a batch, which several processes would divide."""
+
+    code = "one_process"
+
+    def __init__(self, task: str, processes: int) -> None:
+        self.task, self.processes = task, processes
+        super().__init__(
+            f"{task} learns from comparing the rows of a batch with each other, which {processes} processes would "
+            "divide; run it in one process."
+        )
+
+
+class ProcessLost(TrainingError):
+    """Another process of the run ended in the middle of a step."""
+
+    code = "process_lost"
+
+    def __init__(self, run: Path, step: int) -> None:
+        self.run, self.step = run, step
+        super().__init__(
+            f"Another process of this run ended after step {step}; `hearth train resume {run.name}`, started the same "
+            "way, goes on from the newest checkpoint."
+        )

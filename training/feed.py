@@ -40,9 +40,16 @@ class Feed:
         if not 0 <= index < len(self):
             raise IndexError(index)
         number = self.first + index
-        rows = self.plan.batches[number][self.process :: self.processes]
+        rows = self._own(number) or self.plan.batches[number][:1]
         seed = (self.seed * 1_000_003 + number) * self.processes + self.process
         return self.task.collate([self.features[row] for row in rows], seed)
+
+    def owns(self, index: int) -> bool:
+        """Whether any row of a batch is this process's own; else it is given one that must not count."""
+        return bool(self._own(self.first + index))
+
+    def _own(self, number: int) -> list[int]:
+        return self.plan.batches[number][self.process :: self.processes]
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         return (self[index] for index in range(len(self)))

@@ -20,24 +20,31 @@ def train_with_loop(
 ) -> None:
     """Trains until the plan is done or `steps` says that it is enough."""
     import torch
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(
+        mixed_precision="bf16" if bf16 else "no",
+        cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     model, optimizer = accelerator.prepare(model, optimizer)
-    batches = iter(feed)
+    batches = enumerate(feed)
     steps.begin()
     goes_on = True
     while goes_on:
         # one optimizer step: its forward passes are read first, because the loss is a mean over all their items
-        group = [_to(batch, accelerator.device) for batch in islice(batches, training.accumulation_steps)]
-        items = accelerator.reduce(torch.tensor(sum(map(task.items, group)), device=accelerator.device)).item()
+        # (a batch of fewer rows than processes leaves one with a row that is not its own and must not count)
+        taken = islice(batches, training.accumulation_steps)
+        group = [(feed.owns(number), _to(batch, accelerator.device)) for number, batch in taken]
+        own = sum(counts * task.items(batch) for counts, batch in group)
+        items = accelerator.reduce(torch.tensor(own, device=accelerator.device)).item()
         # several processes average their gradients, so each must count for its share of the sum
         scale = accelerator.num_processes / max(1, int(items))
         loss_sum = 0.0
         model.train()
-        for batch in group:
+        for counts, batch in group:
             with accelerator.autocast():
-                loss = task.loss(model, batch) * scale
+                loss = task.loss(model, batch) * (scale * counts)
             accelerator.backward(loss)
             loss_sum += loss.item()
         norm = accelerator.clip_grad_norm_(learning(model).values(), training.gradient_clip_norm or float("inf"))
@@ -46,7 +53,8 @@ def train_with_loop(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        result = StepResult(loss_sum, float(norm), rate, sum(map(_rows, group)), sum(map(tokens_in, group)))
+        rows, tokens = (sum(counts * of(batch) for counts, batch in group) for of in (_rows, tokens_in))
+        result = StepResult(loss_sum, float(norm), rate, rows, tokens)
         goes_on = steps.done(result, accelerator.unwrap_model(model), optimizer, schedule)
 
 

@@ -37,6 +37,7 @@ def train_with_trainer(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         average_tokens_across_devices=True,
+        ddp_find_unused_parameters=True,
     )
     trainer = _PlanTrainer(model=model, args=arguments, train_dataset=feed, optimizers=(optimizer, schedule))
     trainer.follow(task, feed, steps, schedule)
@@ -50,6 +51,7 @@ class _PlanTrainer(Trainer):
         self._task, self._feed, self._steps, self._schedule = task, feed, steps, schedule
         self.loss_is_scaled_for_ga = True
         self._norm, self._loss, self._rows, self._tokens = 0.0, 0.0, 0, 0
+        self._asked = self._passed = 0  # batches handed out, and batches gone through the model
         self.callback_handler.callbacks = [
             callback for callback in self.callback_handler.callbacks if type(callback).__name__ != "PrinterCallback"
         ]
@@ -63,9 +65,11 @@ class _PlanTrainer(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
         import torch
 
-        self._loss, self._rows = 0.0, sum(len(next(iter(batch.values()))) for batch in batch_samples)
-        self._tokens = sum(map(tokens_in, batch_samples))
-        items = torch.tensor(sum(map(self._task.items, batch_samples)), device=device)
+        own = [batch for number, batch in enumerate(batch_samples, self._asked) if self._feed.owns(number)]
+        self._asked += len(batch_samples)
+        self._loss, self._rows = 0.0, sum(len(next(iter(batch.values()))) for batch in own)
+        self._tokens = sum(map(tokens_in, own))
+        items = torch.tensor(sum(map(self._task.items, own)), device=device)
         return self.accelerator.reduce(items)
 
     def compute_loss(
@@ -73,7 +77,8 @@ class _PlanTrainer(Trainer):
     ) -> Any:
         # several processes average their gradients, so each must count for its share of the sum
         scale = self.accelerator.num_processes / max(1, int(num_items_in_batch))
-        loss = self._task.loss(model, inputs) * scale
+        loss = self._task.loss(model, inputs) * (scale * self._feed.owns(self._passed))
+        self._passed += 1
         self._loss += loss.item()
         return loss
 

@@ -245,7 +245,7 @@ def test_a_run_folder_knows_its_recipe(opinion_recipe: Make, tmp_path: Path) -> 
 
 def test_early_stopping_keeps_the_best(opinion_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.5, 0.9, 0.7, 0.6])
-    monkeypatch.setattr(running._Run, "_judge", lambda self, learner, splits, step: (next(scores), {}))
+    monkeypatch.setattr(running.Run, "_judge", lambda self, learner, splits, step: (next(scores), {}))
     recipe = opinion_recipe(training__evaluate_every_steps=1, training__patience=2, training__steps=20)
     report = run(recipe, home=tmp_path, folder=tmp_path / "run")
     assert report["training"]["steps"] == 4

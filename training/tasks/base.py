@@ -47,6 +47,7 @@ class Task(ABC):
         higher_is_better: Whether more of it is better.
         simple_rule: What the baseline without a model does, in words.
         merges_adapters: Whether a trained adapter is saved inside its base, as the served class opens no adapters.
+        rows_apart: Whether a row's loss is its own, so that a batch may be divided among processes.
     """
 
     kind: ClassVar[str]
@@ -56,6 +57,7 @@ class Task(ABC):
     higher_is_better: ClassVar[bool] = True
     simple_rule: str
     merges_adapters: ClassVar[bool] = False
+    rows_apart: ClassVar[bool] = True
     Options: ClassVar[type] = NoOptions
 
     def __init__(self, recipe: Recipe) -> None:

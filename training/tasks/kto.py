@@ -30,6 +30,7 @@ class Options(PreferenceOptions):
 class KTO(Preference):
     """Learns from answers with a mark; how far the model has moved at all is measured on a neighbour's answer."""
 
+    rows_apart = False  # its loss compares the rows of a batch
     kind = "kto"
     Options = Options
     names = ("answer", "neighbour's answer")

@@ -32,6 +32,7 @@ class SentenceEncoder(Task):
 
     role = "embed"
     simple_rule = "the base before training"
+    rows_apart = False  # its loss compares the rows of a batch
     auto_class = "AutoModel"
     merges_adapters = True
 
