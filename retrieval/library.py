@@ -251,7 +251,8 @@ class Library(Upkeep, Spreadable):
         `where` limits the search to passages of which all of this is true: document, document_id, collection, path,
         page, position, a name of the person's metadata or of what the file says of itself, each equal to a value or
         one of a list, or {"$ne", "$gt", "$gte", "$lt", "$lte", "$nin", "$contains"}; joined by "$and", "$or", "$not".
-        With `tidy`, passages that follow each other in a document become one, and copies of a better one are left out.
+        With `tidy`, others stand in for copies of a better passage, and of the `top_k` those that follow each other in
+        a document become one, whose `parts` tell start, end, page and position of each; so there may be fewer.
         The library's reranker, if it has one, reads the first 30 passages and orders them; not with `rerank` False.
 
         Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (the reranker's

@@ -29,8 +29,9 @@ RERANKED = 30
 BACKGROUND_PASSAGES = 1000
 """Coverage weighs a query's terms as if the library's passages were part of a collection with this many more."""
 _CHARACTERS_PER_TOKEN = 16
+_PLACE = ("start", "end", "page", "position")
 _FOR_TIDYING = 3
-"""Times as many passages as asked for, of which neighbours and copies then become one."""
+"""Times as many passages as asked for, which stand in for copies that are left out."""
 
 
 class Reranker(Protocol):
@@ -55,6 +56,8 @@ class Hit:
     fused_rank: int
     rerank_rank: int | None = None
     rerank_score: float | None = None
+    parts: tuple[Passage, ...] = ()
+    """The passages of which tidying made this one, in the text's order."""
 
 
 class SearchEngine:
@@ -87,7 +90,7 @@ class SearchEngine:
         """The best passages as LangChain documents; see `Library.search`."""
         hits = self._hits(query, _FOR_TIDYING * top_k if tidy else top_k, mode, collections, where, rerank)
         if tidy:
-            hits = tidied(hits, self._store.text)[:top_k]
+            hits = tidied(hits, top_k, self._store.text)
         return [_document(hit) for hit in hits]
 
     def explain(
@@ -97,7 +100,7 @@ class SearchEngine:
         rows = []
         for hit in self._hits(query, top_k, mode, collections, where):
             place = {key: value for key, value in asdict(hit.passage).items() if key != "vector"}
-            rows.append({**place, **{key: value for key, value in vars(hit).items() if key != "passage"}})
+            rows.append({**place, **_standing(hit)})
         return rows
 
     def nearest(
@@ -204,10 +207,17 @@ def _reranked(reranker: Reranker, query: str, hits: list[Hit]) -> list[Hit]:
     return best + hits[RERANKED:]
 
 
+def _standing(hit: Hit) -> dict[str, Any]:
+    """What each stage made of a hit."""
+    return {key: value for key, value in vars(hit).items() if key not in ("passage", "parts")}
+
+
 def _document(hit: Hit) -> Document:
     passage = hit.passage
     metadata = {key: value for key, value in vars(passage).items() if key not in ("text", "vector")}
-    metadata.update({key: value for key, value in vars(hit).items() if key != "passage"})
+    metadata.update(_standing(hit))
+    if hit.parts:
+        metadata["parts"] = [{name: getattr(part, name) for name in _PLACE} for part in hit.parts]
     return Document(page_content=passage.text, id=str(passage.chunk_id), metadata=metadata)
 
 

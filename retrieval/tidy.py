@@ -24,14 +24,17 @@ containment of documents", 1997, for the measure; the value leaves room for a ch
 _WORD = re.compile(r"\w+")
 
 
-def tidied(hits: Sequence[Hit], text_of: Callable[[str], str | None]) -> list[Hit]:
-    """Passages best first, each at the place of its best part.
+def tidied(hits: Sequence[Hit], top_k: int, text_of: Callable[[str], str | None]) -> list[Hit]:
+    """The best `top_k` hits that say different things, those that follow each other made one; so there may be fewer.
+
+    No more text than `top_k` hits have: for the same number of tokens more hits hold the answer more often than the
+    neighbours of a few do (training/LOG.md). Each stands at the place of its best part.
 
     Args:
-        hits: best first.
+        hits: best first, more than `top_k` so that others can stand in for copies.
         text_of: the whole text of a document by its id.
     """
-    return merged(distinct(hits), text_of)
+    return merged(distinct(hits)[:top_k], text_of)
 
 
 def distinct(hits: Sequence[Hit]) -> list[Hit]:
@@ -70,14 +73,20 @@ def _continues(hit: Hit, group: Sequence[Hit]) -> bool:
 
 
 def _joined(group: Sequence[Hit], text_of: Callable[[str], str | None]) -> Hit:
-    """The best of a group, over the text of all; its page and position are where the text begins."""
+    """The best of a group, over the text of all; page and position are where it begins, `parts` tells those of each."""
     if len(group) == 1:
         return group[0]
-    parts = sorted((hit.passage for hit in group), key=lambda passage: passage.start)
+    parts = tuple(sorted((hit.passage for hit in group), key=lambda passage: passage.start))
     text = text_of(parts[0].document_id)
     start, end = parts[0].start, max(part.end for part in parts)
     if text is None or len(text) < end:  # removed this moment
         return group[0]
     page, position = parts[0].page, parts[0].position
     whole = replace(group[0].passage, text=text[start:end], start=start, end=end, page=page, position=position)
-    return replace(group[0], passage=whole)
+    return replace(
+        group[0],
+        passage=whole,
+        dense_score=max(hit.dense_score for hit in group),
+        sparse_coverage=max(hit.sparse_coverage for hit in group),
+        parts=parts,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from retrieval import Library, TextDocument
 
 CONTRACT = " ".join(f"clause{n} says that the party pays on time and keeps its word" for n in range(12))
@@ -48,6 +50,32 @@ def test_neighbours_become_one_passage_of_the_text(library: Library) -> None:
     assert together[0].metadata["score"] == apart[0].metadata["score"]
     covered = {at for hit in wholes for at in range(hit.metadata["start"], hit.metadata["end"])}
     assert all(hit.metadata["start"] in covered and hit.metadata["end"] - 1 in covered for hit in parts)
+
+
+def test_tidying_shows_no_more_text_than_was_asked_for(library: Library) -> None:
+    sentences = [f"Sentence {n} of the chapter about whales tells of whale number{n}." for n in range(80)]
+    library.add_texts([TextDocument("whales", " ".join(sentences)), TextDocument("fish", "a fish is no whale")])
+    for top_k in (1, 2, 4):
+        apart = library.search("chapter about whales", top_k=top_k)
+        together = library.search("chapter about whales", top_k=top_k, tidy=True)
+        covered = {(hit.metadata["document"], at) for hit in apart for at in _characters(hit.metadata)}
+        assert {(hit.metadata["document"], at) for hit in together for at in _characters(hit.metadata)} == covered
+        for hit in together:
+            parts = [other.metadata for other in apart if _is_within(other.metadata, hit.metadata)]
+            places = [{name: part[name] for name in ("start", "end", "page", "position")} for part in parts]
+            places.sort(key=lambda place: int(place["start"]))
+            assert hit.metadata.get("parts", places) == places
+            assert ("parts" in hit.metadata) == (len(parts) > 1)
+            for signal in ("dense_score", "sparse_coverage"):
+                assert hit.metadata[signal] == max(part[signal] for part in parts)
+
+
+def _is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
+    return part["document"] == whole["document"] and whole["start"] <= part["start"] < part["end"] <= whole["end"]
+
+
+def _characters(place: dict[str, Any]) -> range:
+    return range(place["start"], place["end"])
 
 
 def test_tidying_still_gives_as_many_as_asked_for(library: Library) -> None:
