@@ -30,7 +30,7 @@ from tests.benchmarks.first_light import SHARED
 CHUNKS_A_DOCUMENT = 30
 CHUNK_CHARACTERS = 800
 DOCUMENTS_AT_ONCE = 500
-SENTENCES = 40_000
+SENTENCES = 24_000
 NOISE = 0.02
 """Standard deviation of what is added to each number of a unit vector, so that no two passages are the same."""
 
