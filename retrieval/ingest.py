@@ -101,7 +101,7 @@ class Ingest:
         self._began = time.monotonic()
         self._known = known_by_source(store, collection) if known is None else known
         self._waiting: list[NewDocument] = []
-        self._waiting_chunks = self._done = self._total = self._embedded = 0
+        self._waiting_chunks = self._done = self._total = self._embedded = self._begun = 0
         self._storer = ThreadPoolExecutor(1, "hearth-store")
         self._storing: Future[list[tuple[NewDocument, Written]]] | None = None
 
@@ -205,12 +205,14 @@ class Ingest:
     def _flush(self) -> None:
         """Embed what waits and hand it to the storing thread, which waits for the disk while more is embedded."""
         waiting = self._waiting
-        if waiting:
-            vectors = self._embed([chunk.text for document in waiting for chunk in document.chunks])
-            self._settle()
-            if not self._report.stopped:
-                self._storing = self._storer.submit(self._write, waiting, vectors)
+        if not waiting:
+            return
+        vectors = self._embed([chunk.text for document in waiting for chunk in document.chunks])
         self._waiting, self._waiting_chunks = [], 0
+        self._begun += len(waiting)
+        self._settle()
+        if not self._report.stopped:
+            self._storing = self._storer.submit(self._write, waiting, vectors)
 
     def _write(self, waiting: list[NewDocument], vectors: NDArray[np.float32]) -> list[tuple[NewDocument, Written]]:
         ends = np.cumsum([len(new.chunks) for new in waiting])
@@ -225,8 +227,12 @@ class Ingest:
     def _settle(self) -> None:
         """Wait until the batch before is stored, and only then report its documents."""
         storing, self._storing = self._storing, None
-        for new, written in storing.result() if storing else ():
+        if storing is None:
+            return
+        for new, written in storing.result():
+            self._begun -= 1
             self._record(new, written)
+        self._tell(None)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         """Unit vectors in the order of the texts, the work done longest first; after a stop some are missing."""
@@ -298,7 +304,7 @@ class Ingest:
         """Report progress; `embedded` is the share of the waiting documents' passages that have their vectors."""
         if self._on_progress is not None:
             seconds = time.monotonic() - self._began
-            begun = embedded * len(self._waiting)
+            begun = embedded * len(self._waiting) + self._begun
             try:
                 self._on_progress(IngestProgress(self._done, self._total, self._embedded, seconds, name, begun))
             except IngestStopped:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from retrieval.commands import House
     from retrieval.records import IngestProgress, IngestReport
 
+_WARNINGS_SHOWN = 5
 _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} files [{elapsed}{postfix}]"
 
 
@@ -95,7 +96,7 @@ def ingest_with_progress(
             left = progress.seconds_left
             remaining = "" if left is None else f", {tqdm.format_interval(left)} left"
             rate = f"{progress.chunks} chunks, {progress.chunks_per_second:.0f}/s"
-            bar.set_postfix_str(f"{rate}{remaining}", refresh=False)
+            bar.set_postfix_str(f"{rate}{remaining}", refresh=progress.document is None)
             bar.update(0)
 
         return add(paths, collection=collection, metadata=metadata, on_progress=show)
@@ -146,6 +147,20 @@ def _render_report(value: dict[str, Any]) -> str:
     counts += [f"{value['unchanged']} unchanged"] if value["unchanged"] or not counts else []
     lines = [f"{', '.join(counts)}; {value['chunks']} chunks written in {value['seconds']:.1f} s."]
     lines += ["Stopped early; the same command goes on from here."] if value["stopped"] else []
-    lines += [f"warning {note['code']}: {shown(note['message'])}" for note in value["warnings"]]
+    lines += _render_warnings(value["warnings"])
     lines += [f"failed {note['code']}: {shown(note['message'])}" for note in value["failed"]]
     return "\n".join(lines)
+
+
+def _render_warnings(notes: Sequence[dict[str, str]]) -> list[str]:
+    """The first warnings of each kind, and how many more there are, so that failures are not lost among them."""
+    kinds: dict[str, list[dict[str, str]]] = {}
+    for note in notes:
+        kinds.setdefault(note["code"], []).append(note)
+    lines = []
+    for code, alike in kinds.items():
+        lines += [f"warning {code}: {shown(note['message'])}" for note in alike[:_WARNINGS_SHOWN]]
+        if len(alike) > _WARNINGS_SHOWN:
+            more = len(alike) - _WARNINGS_SHOWN
+            lines.append(f"warning {code}: the same of {more} more; `hearth documents show` or --json names them.")
+    return lines

@@ -403,3 +403,16 @@ def test_progress_counts_up_to_the_total(library: Library, folder: Path, write: 
     library.add([folder], on_progress=seen.append)
     assert (seen[-1].done, seen[-1].total, seen[-1].chunks) == (5, 5, 4)
     assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
+
+
+def test_time_left_counts_what_is_being_stored(
+    library: Library, folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work never seems to go back, whether documents are embedded, being stored or done."""
+    monkeypatch.setattr(retrieval.ingest, "EMBED_BATCH", 4)
+    for number in range(40):
+        write(f"{number:02}.txt", f"words {number}")
+    shares: list[float] = []
+    library.add([folder], on_progress=lambda progress: shares.append(progress.done + progress.begun))
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (4, 40)

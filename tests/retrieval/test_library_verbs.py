@@ -147,3 +147,13 @@ def test_the_verbs_of_upkeep(hearth, folder: Path, tmp_path: Path) -> None:  # t
     assert hearth("backup", str(tmp_path / "backup"))[0]["bytes"] == (tmp_path / "backup").stat().st_size
     value, text = hearth("reembed")
     assert (value["swapped"], value["embedded"], text) == (False, 0, "Nothing to do: the vectors are of hash-64.")
+
+
+def test_many_warnings_of_a_kind_leave_the_failures_in_sight(hearth, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    for number in range(9):
+        (folder / f"{number}.csv").write_text(f"a,b,c\n1,2,3\n{number},2\n")
+    (folder / "empty.txt").write_text("")
+    value, text = hearth("ingest", str(folder))
+    assert len(value["warnings"]) == 9
+    assert [line.split(":")[0] for line in text.splitlines()[1:]] == ["warning ragged"] * 6 + ["failed empty_file"]
+    assert "the same of 4 more" in text
