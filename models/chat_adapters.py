@@ -141,7 +141,7 @@ def merge_adapter(entry: Entry, target: Path, *, home: Path) -> Path:
     with locked_folder(entry.label, home, target.parent):
         temporary = temporary_folder(target.parent)
         try:
-            _write_merged(source.folder, source.adapter, temporary)
+            write_merged_chat(source.folder, source.adapter, temporary)
             made_from = {"base": source.entry.label, "adapter": entry.label, "recipe": _RECIPE}
             write_manifest(temporary, name=entry.label, version=_RECIPE, made_from=made_from)
             swap_in(temporary, target)
@@ -150,7 +150,12 @@ def merge_adapter(entry: Entry, target: Path, *, home: Path) -> Path:
     return target
 
 
-def _write_merged(base: Path, adapter: Path, target: Path) -> None:
+def write_merged_chat(base: Path, adapter: Path, target: Path) -> None:
+    """Fills a folder with a chat model's base, an adapter's products added to its weights.
+
+    Raises:
+        AdapterMismatch: the adapter does not fit the base.
+    """
     import torch
     from safetensors.torch import load_file, save_file
 

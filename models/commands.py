@@ -1,4 +1,4 @@
-"""The command line's `models` verbs: list, show, prepare, convert and pull; those for versions are added beside them.
+"""The command line's `models` verbs for files: list, show, prepare, convert, merge, export, pull; others join here.
 
 Handlers give JSON-able values and import what they need when they run.
 """
@@ -40,6 +40,11 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     merge.add_argument("name", help="an adapter of a chat model: a folder or a registry entry")
     merge.add_argument("folder", help="the new folder")
     merge.set_defaults(handler=_merge, render=_render_prepare)
+    export = actions.add_parser("export", parents=[common], help="write a model in a form for other programs, checked")
+    export.add_argument("name", help="a model, adapter or registry entry; an adapter is merged into its base first")
+    export.add_argument("--to", required=True, choices=("merged", "openvino", "onnx", "gguf"), help="the form")
+    export.add_argument("--output", required=True, metavar="DIR", help="the new folder")
+    export.set_defaults(handler=_export, render=_render_export)
     pull = actions.add_parser("pull", parents=[common], help="download a model from the Hugging Face hub")
     pull.add_argument("name", nargs="?", help="org/name[@revision]; with --profile all models of one")
     pull.set_defaults(handler=_pull, render=_render_pull, parser=pull)
@@ -162,6 +167,23 @@ def _merge(args: argparse.Namespace, house: Any) -> dict[str, str]:
 
     entry = find(args.name, "chat", house.home)
     return {entry.label: str(merge_adapter(entry, Path(args.folder).expanduser().absolute(), home=house.home))}
+
+
+def _export(args: argparse.Namespace, house: Any) -> dict[str, Any]:
+    from pathlib import Path
+
+    from models.catalog import find
+    from models.exports.export import export
+
+    target = Path(args.output).expanduser().absolute()
+    return export(find(args.name, None, house.home), args.to, target, home=house.home).to_json()
+
+
+def _render_export(value: dict[str, Any]) -> str:
+    held = {key: number for key, number in value["parity"].items() if isinstance(number, (int, float))}
+    figures = "".join(f", {name.replace('_', ' ')} {number:.4g}" for name, number in held.items())
+    checked = f"held against the model{figures}" if held else "a copy, byte for byte"
+    return f"{value['model']} is in {value['folder']} as {value['form']}, {value['size_bytes']:,} bytes; {checked}"
 
 
 def _pull(args: argparse.Namespace, house: Any) -> dict[str, Any]:

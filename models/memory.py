@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _Key = tuple[Any, ...]
@@ -65,6 +66,13 @@ def unload_all() -> None:
     with _guard:
         _loaded.clear()
     gc.collect()
+
+
+def forget(folder: Path) -> None:
+    """Forgets what was loaded from a folder that is about to go, or has changed."""
+    with _guard:
+        for key in [key for key in _loaded if folder in key]:
+            del _loaded[key]
 
 
 def loaded_keys() -> list[_Key]:

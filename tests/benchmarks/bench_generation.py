@@ -155,12 +155,10 @@ def peer_llama(prompts: Prompts, runs: int) -> None:
     if importlib.util.find_spec("llama_cpp") is None:
         print("llama.cpp: left out, llama-cpp-python is not installed (it has no binary wheel, only a long build)")
         return
-    import llama_cpp
+    from tests.llama import llama_without_amx
 
     threads = os.cpu_count() or 1
-    model = _llama_without_amx(llama_cpp)(
-        str(wheel_file(find(None, "chat"))), n_ctx=2048, n_threads=threads, verbose=False
-    )
+    model = llama_without_amx()(str(wheel_file(find(None, "chat"))), n_ctx=2048, n_threads=threads, verbose=False)
 
     def pieces(ids: list[int]) -> Iterator[int]:
         model.reset()
@@ -171,19 +169,6 @@ def peer_llama(prompts: Prompts, runs: int) -> None:
 
     made = [prompts.question() for _ in range(runs + 1)]
     show("llama.cpp Q4_1", [timed(lambda ids=ids: pieces(ids)) for ids in made][1:])
-
-
-def _llama_without_amx(package: Any) -> Any:
-    """Its model class without its own AMX buffers: release 0.3.36 ends in a segmentation fault in them."""
-    made = package.llama_cpp.llama_model_default_params
-
-    def parameters() -> Any:
-        found = made()
-        found.use_extra_bufts = False
-        return found
-
-    package.llama_cpp.llama_model_default_params = parameters
-    return package.Llama
 
 
 def our_engine(name: str, engine: Engine, prompts: Prompts, runs: int) -> None:
