@@ -38,6 +38,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
             verb.add_argument("--output", required=True, metavar="F.jsonl", help="where its answers go, to train on")
         if name == "run":
             verb.add_argument("--folder", metavar="DIR", help="the run folder (else one under the data folder)")
+            verb.add_argument(
+                "--ray", metavar="N", type=_count, help="train in N worker processes of Ray Train on this machine"
+            )
             verb.add_argument("--publish", action="store_true", help="publish the model if the gate is open")
     resume = actions.add_parser("resume", parents=[common], help="go on with an interrupted run, exactly")
     _add_run(resume)
@@ -58,6 +61,12 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's name or folder, or `last`")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return int(text)
 
 
 def _recipe(options: argparse.Namespace) -> Any:
@@ -89,8 +98,13 @@ def _run(options: argparse.Namespace, house: Any) -> dict[str, Any]:
 
     recipe = _recipe(options)
     folder = Path(options.folder).absolute() if options.folder else new_run_folder(recipe, house.home)
-    with _leading(house.home) as team:
-        report = run(recipe, home=house.home, folder=folder, show=_progress(options), team=team)
+    if options.ray is not None:
+        from training.over_ray import run_on_ray
+
+        report = run_on_ray(recipe, options.ray, home=house.home, folder=folder, show=_progress(options))
+    else:
+        with _leading(house.home) as team:
+            report = run(recipe, home=house.home, folder=folder, show=_progress(options), team=team)
     if options.publish and report["gate"]["open"]:
         report["published"] = publish(folder, home=house.home)
     return report | {"folder": str(folder)}

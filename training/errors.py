@@ -275,3 +275,13 @@ class ProcessLost(TrainingError):
             f"Another process of this run ended after step {step}; `hearth train resume {run.name}`, started the same "
             "way, goes on from the newest checkpoint."
         )
+
+
+class RunFailed(TrainingError):
+    """A run in other processes ended early."""
+
+    code = "run_failed"
+
+    def __init__(self, run: Path, detail: str) -> None:
+        self.run, self.detail = run, detail
+        super().__init__(f"The run {run.name} ended early: {detail}")

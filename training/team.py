@@ -99,8 +99,20 @@ def joined() -> Team:
     import torch
     from accelerate import PartialState
 
+    if os.environ.get("MASTER_ADDR", "") in ("localhost", "127.0.0.1", "::1"):
+        stay_on_loopback()
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
     return Team(state.process_index, state.num_processes, str(state.device))
+
+
+def stay_on_loopback() -> None:
+    """Has gloo speak over this machine's own interface; it would take the one that other machines reach."""
+    import psutil
+
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(one.address in ("127.0.0.1", "::1") for one in addresses):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            return
 
 
 def processes_here() -> int:

@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import hearth
 from tests.training.conftest import opinions, write_rows
 from training.batches import make_plan
 from training.errors import OneProcess
@@ -97,6 +98,7 @@ def same(one: Path, other: Path) -> None:
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=2e-5)
+    assert not all(torch.equal(first[name], second[name]) for name in first), "were those two processes?"
 
 
 @pytest.mark.cluster
@@ -110,8 +112,6 @@ def test_two_processes_learn_what_one_does(loop: str, steady: Path, tmp_path: Pa
     assert json.loads((tmp_path / "two" / "run.json").read_text())["state"] == "finished"
     assert sum(path.is_dir() for path in (tmp_path / "home" / "runs").glob("*")) == 0
     same(tmp_path / "one", tmp_path / "two")
-    parts = [weights(tmp_path / name) for name in ("one", "two")]
-    assert not all(torch.equal(parts[0][name], parts[1][name]) for name in parts[0]), "was that two processes?"
 
 
 @pytest.mark.cluster
@@ -146,3 +146,26 @@ def test_a_task_that_compares_rows_is_refused(tmp_path: Path, encoder_folder: Pa
     recipe = tiny_recipe(tmp_path, encoder_folder, [], {"kind": "sentence-embeddings"})
     with pytest.raises(OneProcess, match="in one process"):
         Run(recipe, tmp_path, tmp_path, lambda line: None, Team(0, 2))
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_workers_of_ray_learn_what_one_process_does(
+    steady: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what ends a run in a worker is told by the process that was asked for it."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    recipe, home = recipe_file(tmp_path, steady), tmp_path / "home"
+    run(load_recipe(recipe), home=home, folder=tmp_path / "one")
+    asked = ["train", "run", str(recipe), "--ray", "2", "--json", "--home", str(home), "--folder"]
+    assert hearth.main([*asked, str(tmp_path / "ray")]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["model"] == json.loads((tmp_path / "ray" / "report.json").read_text())["model"]
+    assert f"step {STEPS} of {STEPS}" in said.err
+    same(tmp_path / "one", tmp_path / "ray")
+    (tmp_path / "rows.jsonl").write_text('{"text": "fine"}\n')
+    assert hearth.main([*asked, str(tmp_path / "failed")]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    told = json.loads((tmp_path / "failed" / "run.json").read_text())
+    assert (error["code"], told["code"]) == ("run_failed", "column_missing")
+    assert told["message"] in error["message"]
