@@ -174,26 +174,37 @@ def convert_gguf(
         BrokenModel: the file cannot be read, lacks weights, or holds NaN or infinity.
     """
     import torch
+
+    with _gguf_progress(on_fraction):
+        model, tokenizer = read_gguf(gguf, torch.bfloat16)
+    if chat_template:
+        tokenizer.chat_template = BY_NAME[chat_template]
+    with quiet():
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+
+
+def read_gguf(gguf: Path, dtype: Any) -> tuple[Any, Any]:
+    """A GGUF file's chat model, dequantised, and its tokenizer.
+
+    Raises:
+        BrokenModel: the file cannot be read, lacks weights, or holds NaN or infinity.
+    """
     import transformers
 
-    with quiet(), _gguf_progress(on_fraction), as_broken(gguf):
+    with quiet(), as_broken(gguf):
         # without dequantize=True the model counts as quantised and can neither be saved nor trained
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),
             gguf_file=gguf.name,
-            dtype=torch.bfloat16,
+            dtype=dtype,
             quantization_config=transformers.GgufConfig(dequantize=True),
             output_loading_info=True,
         )
         model, report = loaded
         _refuse_missing(gguf, report["missing_keys"])
         _refuse_nan(gguf, model)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-    if chat_template:
-        tokenizer.chat_template = BY_NAME[chat_template]
-    with quiet():
-        model.save_pretrained(target)
-        tokenizer.save_pretrained(target)
+        return model, transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
 
 
 def preflight(name: str, weights: Weights, config: dict[str, Any], choice: DeviceChoice) -> int:
