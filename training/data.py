@@ -96,7 +96,11 @@ def load_data(recipe: Recipe, columns: Sequence[Column], folder: Path, layout: L
     given = [part for part in PARTS if getattr(recipe.data, part)]
     stored = {part: _store(reader.rows(getattr(recipe.data, part)), folder / f"{part}.arrow") for part in given}
     chosen = {part: (part, list(range(len(stored[part].hashes)))) for part in given}
-    chosen |= {part: ("train", indices) for part, indices in _drawn(recipe, stored["train"], given).items()}
+    drawn = _drawn(recipe, stored["train"], given)
+    if recipe.data.split.by:
+        held = {group for part in given if part != "train" for group in stored[part].groups}
+        drawn = {part: _apart(reader, stored["train"], indices, held) for part, indices in drawn.items()}
+    chosen |= {part: ("train", indices) for part, indices in drawn.items()}
     parts = {part: _part(recipe, part, stored[source], indices) for part, (source, indices) in chosen.items()}
     if not len(parts["train"]):
         raise TooFewRows(", ".join(recipe.data.train), "no row is left to learn from; check the split and the columns.")
@@ -109,6 +113,10 @@ class _Reader:
     def __init__(self, recipe: Recipe, columns: Sequence[Column], layout: Layout | None) -> None:
         self._recipe, self._columns, self._layout = recipe, columns, layout
         self.dropped: dict[str, int] = {}
+
+    def count(self, reason: str, rows: int = 1) -> None:
+        """Notes rows that were left out."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + rows
 
     def rows(self, sources: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]:
         """Each usable row and the value that keeps it together with others ("" where nothing does)."""
@@ -136,7 +144,7 @@ class _Reader:
                 continue
             given = fixed if fixed is not None else row.values[name]
             if (reason := _missing(given, column)) is not None:
-                self.dropped[reason] = self.dropped.get(reason, 0) + 1
+                self.count(reason)
                 return None
             value[column.name] = _checked(given, column, source, row.line)
         return value | {SOURCE: source, LINE: row.line}
@@ -252,6 +260,14 @@ def _drawn(recipe: Recipe, whole: _Stored, given: Sequence[str]) -> dict[str, li
         else:
             drawn["train"].append(index)
     return drawn
+
+
+def _apart(reader: _Reader, whole: _Stored, indices: list[int], held: set[bytes]) -> list[int]:
+    """The rows that do not belong together with a row of a file of another part; the others are counted."""
+    kept = [index for index in indices if whole.groups[index] not in held]
+    if len(kept) < len(indices):
+        reader.count("of a group that another part's file holds", len(indices) - len(kept))
+    return kept
 
 
 def _part(recipe: Recipe, part: str, stored: _Stored, indices: list[int]) -> Part:

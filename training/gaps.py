@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from models.tasks.sentences import sentence_spans
 
@@ -94,7 +95,7 @@ class _Text:
         return best if best is not None and shared[best] >= _SHARED_WORDS else None
 
 
-def gap_questions(texts: Iterable[str], rows: int, seed: int = 0) -> Iterator[dict[str, object]]:
+def gap_questions(texts: Iterable[str], rows: int, seed: int | str = 0) -> Iterator[dict[str, Any]]:
     """Rows of `question`, `context` and `answers` (`text`, `answer_start`), as SQuAD 1.1 has them.
 
     Args:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from training.data import LINE, SOURCE, Column, Layout, Part, Splits
 from training.errors import OneClass, TooLong
+from training.gaps import gap_questions
 from training.tasks.answer_rows import NO_ANSWER, laid_out
 from training.tasks.base import Prediction, Row, Task, change_config, padded_inputs
 
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from models.tasks.windows import Window
 
 _TRIED_ROWS = 500
+
+
+@dataclass(frozen=True)
+class _Options:
+    """`gaps`: rows that hold a `text` and no question become so many questions with gaps (`training/gaps.py`)."""
+
+    gaps: int = 0
 
 
 class QuestionAnswering(Task):
@@ -36,6 +45,7 @@ class QuestionAnswering(Task):
     role = "extract"
     auto_class = "AutoModelForQuestionAnswering"
     metric = "f1"
+    Options = _Options
     simple_rule = "no answer, or the sentence that shares most words with the question, by what training rows say"
 
     @property
@@ -44,7 +54,16 @@ class QuestionAnswering(Task):
 
     @property
     def layout(self) -> Layout:
-        return laid_out
+        return self._asked if self.options.gaps else laid_out
+
+    def _asked(self, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """A row's own question, or those made of its text."""
+        text = values.get("text")
+        if "question" in values or not isinstance(text, str):
+            yield from laid_out(values)
+            return
+        for row in gap_questions([text], self.options.gaps, f"{self.recipe.seed}:{text}"):
+            yield from laid_out(row)
 
     def prepare(self, splits: Splits) -> None:
         if all(answers == [NO_ANSWER] for answers in splits.train.column("answers")):
