@@ -6,6 +6,7 @@ Registering them imports nothing heavy; each handler gives one JSON value and ea
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +14,7 @@ from retrieval import ingest_commands, upkeep_commands
 from retrieval.ingest_commands import pair
 from retrieval.owners import is_shared
 from retrieval.records import SEARCH_MODES
-from retrieval.shown import shown
+from retrieval.shown import counted, shown
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -86,15 +87,22 @@ def _where(options: argparse.Namespace) -> dict[str, Any] | None:
     return dict(options.where) if options.where else None
 
 
-def _scope(options: argparse.Namespace) -> list[str] | None:
-    return [options.collection] if options.collection else None
+def _scope(options: argparse.Namespace, house: House) -> list[str] | None:
+    """The collection that was named; one that does not exist is empty, which is said as it may be a slip."""
+    if not options.collection:
+        return None
+    known = house.library().collections()
+    if options.collection not in known:
+        there = ", ".join(map(shown, known)) or "none"
+        print(f"There is no collection {shown(options.collection)}; there are: {there}.", file=sys.stderr)
+    return [options.collection]
 
 
 # Handlers -----------------------------------------------------------------------------------------------------------
 
 
 def _list(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
-    return [record.to_json() for record in house.library().documents(_scope(options))]
+    return [record.to_json() for record in house.library().documents(_scope(options, house))]
 
 
 def _show(options: argparse.Namespace, house: House) -> dict[str, Any]:
@@ -110,14 +118,14 @@ def _remove(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
 
 def _search(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
     hits = house.library().search(
-        options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options), where=_where(options)
+        options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options, house), where=_where(options)
     )
     return [{**hit.metadata, "text": hit.page_content} for hit in hits]
 
 
 def _explain(options: argparse.Namespace, house: House) -> list[dict[str, Any]]:
     return house.library().explain(
-        options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options), where=_where(options)
+        options.query, top_k=options.top_k, mode=options.mode, collections=_scope(options, house), where=_where(options)
     )
 
 
@@ -131,8 +139,8 @@ def _render_documents(value: list[dict[str, Any]]) -> str:
 
 
 def _document_line(row: dict[str, Any]) -> str:
-    pages = f"{row['pages']} pages, " if row["pages"] else ""
-    state = f"{pages}{row['chunks']} chunks" if row["status"] == "ready" else f"unusable ({row['status']})"
+    pages = f"{counted(row['pages'], 'page')}, " if row["pages"] else ""
+    state = f"{pages}{counted(row['chunks'], 'chunk')}" if row["status"] == "ready" else f"unusable ({row['status']})"
     return f"{row['document_id'][:12]}  {shown(row['document'])}  [{row['collection']}]  {state}"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrieval.shown import shown
+from retrieval.shown import counted, shown
 
 if TYPE_CHECKING:
     from retrieval.commands import House
@@ -145,7 +145,7 @@ def _follow(
 def _render_report(value: dict[str, Any]) -> str:
     counts = [f"{len(value[kind])} {kind}" for kind in ("added", "changed", "moved", "removed") if value[kind]]
     counts += [f"{value['unchanged']} unchanged"] if value["unchanged"] or not counts else []
-    lines = [f"{', '.join(counts)}; {value['chunks']} chunks written in {value['seconds']:.1f} s."]
+    lines = [f"{', '.join(counts)}; {counted(value['chunks'], 'chunk')} written in {value['seconds']:.1f} s."]
     lines += ["Stopped early; the same command goes on from here."] if value["stopped"] else []
     lines += _render_warnings(value["warnings"])
     lines += [f"failed {note['code']}: {shown(note['message'])}" for note in value["failed"]]

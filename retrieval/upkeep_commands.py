@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from retrieval.shown import shown
+from retrieval.shown import counted, shown
 
 if TYPE_CHECKING:
     from retrieval.commands import House
@@ -55,14 +55,19 @@ def _add_collections(verbs: argparse._SubParsersAction[Any], common: argparse.Ar
     rename.set_defaults(handler=_rename, render=lambda value: _render_collections([value]))
     remove = actions.add_parser("remove", parents=[common], help="take all its documents out; their files stay")
     remove.add_argument("name", metavar="NAME")
-    remove.set_defaults(handler=_remove, render=lambda value: f"removed {value['removed']} documents")
+    remove.set_defaults(handler=_remove, render=lambda value: f"removed {counted(value['removed'], 'document')}")
 
 
 # Handlers -----------------------------------------------------------------------------------------------------------
 
 
 def _verify(options: argparse.Namespace, house: House) -> dict[str, Any]:
-    return house.library().verify(repair=options.repair)
+    found = house.library().verify(repair=options.repair)
+    if found["problems"]:
+        mending = "`hearth verify --repair` mends what can be mended."
+        left = "What is named could not be mended: ingest those files again, or put a backup in place."
+        print(left if options.repair else mending, file=sys.stderr)
+    return found
 
 
 def _reembed(options: argparse.Namespace, house: House) -> dict[str, Any]:
@@ -107,8 +112,8 @@ def _remove(options: argparse.Namespace, house: House) -> dict[str, Any]:
 def _render_verified(value: dict[str, Any]) -> str:
     problems, repaired = value["problems"], value["repaired"]
     counts = [
-        f"{value['checked']} checked",
-        f"{len(problems)} problems",
+        f"{counted(value['checked'], 'chunk')} checked",
+        counted(len(problems), "problem"),
         *([f"{len(repaired)} repaired"] if repaired else []),
     ]
     lines = [f"repaired: {shown(sentence)}" for sentence in repaired]
@@ -118,7 +123,7 @@ def _render_verified(value: dict[str, Any]) -> str:
 def _render_reembedded(value: dict[str, Any]) -> str:
     if value["before"] in (None, value["after"]) and not value["embedded"]:
         return f"Nothing to do: the vectors are of {value['after']}."
-    lines = [f"{value['embedded']} chunks embedded with {value['after']} in {value['seconds']:.1f} s."]
+    lines = [f"{counted(value['embedded'], 'chunk')} embedded with {value['after']} in {value['seconds']:.1f} s."]
     if value["kept"]:
         lines.append(f"{value['kept']} had been made before.")
     if value["longer"]:
@@ -128,19 +133,20 @@ def _render_reembedded(value: dict[str, Any]) -> str:
 
 
 def _render_copy(value: dict[str, Any]) -> str:
-    counted = f", {value['documents']} documents, {value['chunks']} chunks" if "documents" in value else ""
-    return f"{shown(value['file'])}: {value['bytes'] / _MIB:.1f} MiB{counted}"
+    held = f", {_held(value)}" if "documents" in value else ""
+    return f"{shown(value['file'])}: {value['bytes'] / _MIB:.1f} MiB{held}"
 
 
 def _render_imported(value: dict[str, Any]) -> str:
     counts = f"{len(value['added'])} added, {len(value['changed'])} changed, {value['unchanged']} there already"
-    lines = [f"{counts}; {value['chunks']} chunks in {value['seconds']:.1f} s."]
+    lines = [f"{counts}; {counted(value['chunks'], 'chunk')} in {value['seconds']:.1f} s."]
     return "\n".join(lines + [f"unusable {note['code']}: {shown(note['message'])}" for note in value["failed"]])
 
 
 def _render_collections(value: list[dict[str, Any]]) -> str:
-    lines = []
-    for row in value:
-        held = f"{row['documents']} documents, {row['chunks']} chunks, {row['bytes'] / _MIB:.1f} MiB"
-        lines.append(f"{shown(row['collection'])}: {held}")
+    lines = [f"{shown(row['collection'])}: {_held(row)}, {row['bytes'] / _MIB:.1f} MiB" for row in value]
     return "\n".join(lines) or "No collections yet; bring documents in with `hearth ingest PATH`."
+
+
+def _held(row: dict[str, Any]) -> str:
+    return f"{counted(row['documents'], 'document')}, {counted(row['chunks'], 'chunk')}"

@@ -50,6 +50,9 @@ _OLD_STREAMS: tuple[tuple[str, Kind | None, str], ...] = (
     ("PowerPoint Document", None, "an old presentation; save it as .pptx and add that"),
 )  # fmt: skip
 
+_ZIP = "a zip archive; unpack it and add the files in it"
+_ELSE = "save what it says as a PDF or a text and add that"
+
 
 def parse(data: bytes, name: str) -> Extracted:
     """The text of a document; its kind becomes a fact.
@@ -98,8 +101,10 @@ def identify(data: bytes, name: str) -> Kind:
     if chosen is not None:
         return chosen
     if promised is None or (kind is None and promised in OFFICE_KINDS and "save it" in words):
-        raise Refused("unsupported_type", f"is of a kind that cannot be read ({words}).")
-    found = f"is named {extension_of(name) or 'so'} but holds {words}; give it the right extension or leave it out."
+        what, _, advice = words.partition("; ")
+        raise Refused("unsupported_type", f"is {what}, which cannot be read; {advice or _ELSE}.")
+    what = words.partition(";")[0]
+    found = f"is named {extension_of(name) or 'so'} but holds {what}; give it the right extension or leave it out."
     raise Refused("type_mismatch", found)
 
 
@@ -138,7 +143,7 @@ def _zip_kind(data: bytes) -> tuple[Kind | None, str]:
         return "epub", "an electronic book"
     types = archive.read("[Content_Types].xml")
     if types is None:
-        return ("odf", "an OpenDocument file") if archive.has("content.xml") else (None, "a zip archive")
+        return ("odf", "an OpenDocument file") if archive.has("content.xml") else (None, _ZIP)
     if b"ms-excel.sheet.binary" in types:
         return None, "a binary Excel workbook; save it as .xlsx and add that"
     for folder, words, kind in _OFFICE_TYPES:

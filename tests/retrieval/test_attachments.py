@@ -94,7 +94,7 @@ def test_pages_slides_and_rows_of_attachments_keep_their_places(library: Library
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("a.zip", zip_of({"x.txt": "words"}), "is of a kind that cannot be read (a zip archive)"),
+        ("a.zip", zip_of({"x.txt": "words"}), "is a zip archive, which cannot be read; unpack it"),
         ("photo.jpg", b"\xff\xd8\xff", "is a picture or a recording"),
         ("broken.docx", docx(paragraph("words"))[:150], "is a damaged"),
         ("empty.txt", b"", "is empty"),

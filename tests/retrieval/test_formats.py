@@ -9,6 +9,7 @@ import pytest
 
 from retrieval.formats import Refused, kinds
 from retrieval.formats.html import extract_html
+from retrieval.formats.identify import parse
 from retrieval.formats.markdown import extract_markdown, headings_of
 from retrieval.formats.pdf import extract_pdf
 from retrieval.formats.text import clean, decode
@@ -142,3 +143,31 @@ def test_d22_a_declared_encoding_is_read_as_browsers_read_it() -> None:
     page = b"<html><head><meta charset=iso-8859-1></head><body><p>\x93Quoted\x94 \x80 20</p></body></html>"
     found = extract_html(page)
     assert (found.text, found.facts["encoding"]) == ("“Quoted” € 20", "cp1252")
+
+
+@pytest.mark.parametrize(
+    ("stream", "sentence"),
+    [
+        ("WordDocument", "is an old Word document, which cannot be read; save it as .docx and add that."),
+        ("PowerPoint Document", "is an old presentation, which cannot be read; save it as .pptx and add that."),
+    ],
+)
+def test_an_office_document_from_before_2007_says_what_to_save_it_as(
+    stream: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Compound:
+        """A compound file with one stream."""
+
+        def __init__(self, _: object) -> None: ...
+        def __enter__(self) -> Compound:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def exists(self, name: str) -> bool:
+            return name == stream
+
+    monkeypatch.setattr("olefile.OleFileIO", Compound)
+    for name in ("a.doc", "a.ppt", "a", "a.docx"):
+        with pytest.raises(Refused) as error:
+            parse(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", name)
+        assert (error.value.code, error.value.found) == ("unsupported_type", sentence)

@@ -72,7 +72,7 @@ def test_documents_are_listed_shown_and_removed(hearth, folder: Path) -> None:  
     assert hearth("documents", "list")[0] == []
 
 
-def test_search_and_explain(hearth, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_search_and_explain(hearth, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     hearth("ingest", str(write_pdf(folder / "a.pdf", ["about apples", "about pears"])))
     found, text = hearth("search", "pears", "--top-k", "1", "--mode", "sparse")
     assert {"document", "page", "start", "end", "text", "score", "document_id"} <= set(found[0])
@@ -82,6 +82,7 @@ def test_search_and_explain(hearth, folder: Path) -> None:  # type: ignore[no-un
     assert (ranks[0]["sparse_rank"], ranks[0]["fused_rank"]) == (1, 1)
     assert "a.pdf, page 2" in table
     assert hearth("search", "pears", "--collection", "other") == ([], "Nothing found.")
+    assert capsys.readouterr().err == "There is no collection other; there are: default.\n"
 
 
 def test_explain_shows_what_the_reranker_changed(hearth, library: Library, library_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -130,20 +131,20 @@ def test_metadata_and_filters_on_the_command_line(hearth, folder: Path) -> None:
 def test_the_verbs_of_upkeep(hearth, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (folder / "a.txt").write_text("apples are red")
     hearth("ingest", str(folder), "--collection", "fruit")
-    assert hearth("verify") == ({"checked": 1, "problems": [], "repaired": []}, "1 checked, 0 problems.")
+    assert hearth("verify") == ({"checked": 1, "problems": [], "repaired": []}, "1 chunk checked, 0 problems.")
     assert hearth("verify", "--repair")[0]["repaired"] == []
     listed, text = hearth("collections", "list")
     assert listed == [{"collection": "fruit", "documents": 1, "chunks": 1, "bytes": 14, "owner": None, "thread": None}]
-    assert text == "fruit: 1 documents, 1 chunks, 0.0 MiB"
+    assert text == "fruit: 1 document, 1 chunk, 0.0 MiB"
     exported, text = hearth("export", str(tmp_path / "out"))
     assert {"file", "documents", "chunks", "bytes"} == set(exported)
-    assert "1 documents, 1 chunks" in text
+    assert "1 document, 1 chunk" in text
     assert hearth("collections", "rename", "fruit", "food")[0]["collection"] == "food"
-    assert hearth("collections", "remove", "food") == ({"collection": "food", "removed": 1}, "removed 1 documents")
+    assert hearth("collections", "remove", "food") == ({"collection": "food", "removed": 1}, "removed 1 document")
     assert hearth("collections", "list")[1].startswith("No collections yet")
     imported, text = hearth("import", str(tmp_path / "out"))
     assert (imported["added"], imported["chunks"]) == (["a.txt"], 1)
-    assert text.startswith("1 added, 0 changed, 0 there already; 1 chunks")
+    assert text.startswith("1 added, 0 changed, 0 there already; 1 chunk in")
     assert hearth("backup", str(tmp_path / "backup"))[0]["bytes"] == (tmp_path / "backup").stat().st_size
     value, text = hearth("reembed")
     assert (value["swapped"], value["embedded"], text) == (False, 0, "Nothing to do: the vectors are of hash-64.")
