@@ -136,10 +136,9 @@ def _follow(
     print(f"{_render_report(report.to_json())}\nWatching; stop with Ctrl-C.", file=sys.stderr)
     with contextlib.suppress(KeyboardInterrupt):
         for _ in changes(paths, stop):
-            later = ingest()
-            report.join(later)
-            if later.did_something:
-                print(_render_report(later.to_json()), file=sys.stderr)
+            news = report.join(ingest())
+            if news.did_something:
+                print(_render_report(news.to_json()), file=sys.stderr)
 
 
 def _render_report(value: dict[str, Any]) -> str:

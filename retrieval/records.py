@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from retrieval.errors import BadMetadata
@@ -174,14 +174,20 @@ class IngestReport:
     stopped: bool = False
     """Ended early on request; what it lists is done, and the same call goes on from there."""
 
-    def join(self, later: IngestReport) -> None:
-        """Take in what a later run did."""
+    def join(self, later: IngestReport) -> IngestReport:
+        """Take in what a later run did, and give it without the failures and warnings that were there before."""
+        news = replace(
+            later,
+            failed=[note for note in later.failed if note not in self.failed],
+            warnings=[note for note in later.warnings if note not in self.warnings],
+        )
         for name in ("added", "changed", "removed", "moved", "failed", "warnings"):
-            getattr(self, name).extend(getattr(later, name))
+            getattr(self, name).extend(getattr(news, name))
         self.document_ids.update(later.document_ids)
         self.unchanged, self.stopped = later.unchanged, later.stopped
         self.chunks += later.chunks
         self.seconds = round(self.seconds + later.seconds, 3)
+        return news
 
     @property
     def did_something(self) -> bool:

@@ -17,7 +17,7 @@ import pytest
 import retrieval.watch
 from retrieval import Library
 from retrieval.loaders import Limits
-from retrieval.records import IngestProgress, IngestStopped
+from retrieval.records import IngestNote, IngestProgress, IngestReport, IngestStopped
 from retrieval.watch import changes
 from tests.doubles import HashEmbeddings
 
@@ -86,6 +86,15 @@ def test_d08_a_very_long_document_shows_progress_is_capped_with_a_notice_and_can
         assert record.facts["warnings"] == [f"It {note.message.removeprefix('long.txt ')}"]
         assert "paragraph 199" in library.text(record.document_id)
         assert library.verify()["problems"] == []
+
+
+def test_a_later_run_says_only_what_is_new() -> None:
+    old, new = IngestNote("a", "empty_file", "a is empty."), IngestNote("b", "empty_file", "b is empty.")
+    report = IngestReport(added=["c"], failed=[old], chunks=3, seconds=1.0)
+    news = report.join(IngestReport(removed=["c"], failed=[old, new], warnings=[old], unchanged=2, seconds=0.5))
+    assert (news.failed, news.warnings, news.removed) == ([new], [old], ["c"])
+    assert (report.failed, report.warnings, report.added, report.unchanged) == ([old, new], [old], ["c"], 2)
+    assert not report.join(IngestReport(failed=[old], warnings=[old])).did_something
 
 
 def test_an_ingest_stops_after_what_it_is_doing(
