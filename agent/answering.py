@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.documents import Document
@@ -71,7 +71,7 @@ def search(
         step, "search", given if only is None else given | {"documents": [record.document for record in only]}
     )
     began = clock.now_ms()
-    passages = library.search(question, top_k=settings.top_k, collections=collections, where=where)
+    passages = library.search(question, top_k=settings.top_k, collections=collections, where=where, tidy=True)
     clock.retrieve_ms = clock.now_ms() - began
     yield ToolFinished(step, "search", describe(passages), clock.retrieve_ms)
     yield passages
@@ -115,6 +115,16 @@ def source_of(number: int, passage: Document, path: str | None = None) -> Source
         score=facts["score"],
         path=path,
     )
+
+
+def _placed(source: Source, passages: Sequence[Document]) -> Source:
+    """A quote with the page and position of the part it stands in, where its passage was made of several."""
+    for passage in passages:
+        parts = passage.metadata.get("parts", ()) if passage.metadata["document_id"] == source.document_id else ()
+        for part in parts:
+            if part["start"] <= source.start < part["end"]:
+                return replace(source, page=part["page"], position=part["position"])
+    return source
 
 
 def generate(
@@ -171,10 +181,11 @@ def answer_from(
     grounded = grounding.ground(draft.text, question, sources, fitting, settings.support_floor)
     if not grounded.sources:
         grounded = grounding.closest_quote(question, sources, fitting)
+    cited = tuple(_placed(source, passages) for source in grounded.sources)
     yield Answered(
         Answer(
             text=grounded.text,
-            sources=grounded.sources,
+            sources=cited,
             supported=True,
             tool="search",
             model=model_name(model),

@@ -14,9 +14,10 @@ from agent.assistant import Assistant
 from agent.events import Answered, Failed, SourcesFound, Token, ToolFinished, ToolStarted
 from agent.settings import Settings
 from models.errors import Busy, PromptTooLong
-from retrieval import Library
+from retrieval import Library, TextDocument
 from tests.doubles import HashEmbeddings
 from tests.doubles_model import ScriptedChatModel
+from tests.pdf import write_pdf
 
 LIGHTHOUSE = "The lighthouse of Varn was built in 1847 by Ida Holm. It is 41 metres tall. Its lamp burns rapeseed oil."
 BAKERY = "The bakery in Lund opens at six. It sells rye bread and cinnamon buns on market days."
@@ -59,6 +60,27 @@ def test_an_answer_is_checked_cited_and_told_as_events(filled: Library, tmp_path
     assert answer.supported
     assert (answer.prompt_tokens, answer.new_tokens) == (7, 11)
     assert 0 <= answer.timings.route_ms <= answer.timings.first_token_ms <= answer.timings.total_ms
+
+
+def test_a_quote_from_merged_pages_names_the_page_it_stands_on(library: Library, tmp_path: Path) -> None:
+    pages = ["The lighthouse of Varn stands on a rock.", "Ida Holm built the lighthouse of Varn.", "Varn has a bakery."]
+    library.add([write_pdf(tmp_path / "varn.pdf", pages)])
+    events = list(assistant(library, tmp_path, "Ida Holm built it.").stream("Who built the lighthouse of Varn?"))
+    shown = next(event for event in events if isinstance(event, SourcesFound)).sources
+    assert [source.page for source in shown] == [1]  # the three follow each other, so they are one
+    assert isinstance(events[-1], Answered)
+    source = events[-1].answer.sources[0]
+    assert (source.page, source.quote) == (2, "Ida Holm built the lighthouse of Varn.")
+    assert library.text(source.document_id)[source.start : source.end] == source.quote
+
+
+def test_copies_do_not_crowd_out_other_passages(library: Library, tmp_path: Path) -> None:
+    library.add_texts([TextDocument(f"copy {number}", LIGHTHOUSE) for number in range(6)])
+    library.add_texts([TextDocument("painter", "The lighthouse was painted white by Per Lund in 1901.")])
+    events = assistant(library, tmp_path, "Per Lund painted it.").stream("Who painted the lighthouse of Varn?")
+    shown = next(event for event in events if isinstance(event, SourcesFound)).sources
+    assert {source.document for source in shown} >= {"painter"}
+    assert len([source for source in shown if source.document.startswith("copy")]) == 1
 
 
 def test_what_the_documents_do_not_hold_is_not_asked_of_the_model(filled: Library, tmp_path: Path) -> None:
