@@ -20,6 +20,8 @@ from retrieval.records import DocumentRecord
 AnyLibrary = Library | UserLibrary
 """The whole library, or one user's part of it."""
 
+_ABSENT = "is not among the documents that this question may use; check the spelling, or add the file first."
+
 
 @dataclass(frozen=True)
 class Request:
@@ -55,7 +57,7 @@ def chosen(records: Sequence[DocumentRecord], wanted: Sequence[str | Path]) -> l
     for one in wanted:
         meant = _meant(records, str(one))
         if not meant:
-            raise NotFound(str(one), "is not among the documents that this question may use; add it, or list them.")
+            raise NotFound(str(one), _ABSENT)
         unusable = [record for record in meant if record.status != "ready"]
         if len(unusable) == len(meant):
             raise BadInput(f"{one} cannot be asked about: {unusable[0].message}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import hearth
 from agent.assembly import House
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -99,3 +103,12 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     for verb in ("chat", "ask", "ingest", "documents", "search", "explain", "eval", "models", "doctor", "settings"):
         assert f"    {verb}" in out
         assert run(capsys, verb, "--help")[0] == 0
+
+
+@pytest.mark.parametrize("words", ["documents list", "collections list", "verify"])
+def test_what_asks_no_model_loads_no_torch(tmp_path: Path, words: str) -> None:
+    """A list of documents would take seconds instead of one."""
+    lines = f"import sys, hearth; status = hearth.main({words.split()!r} + ['--home', {str(tmp_path)!r}])"
+    check = "sys.exit(status or 'torch' in sys.modules or 'transformers' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", f"{lines}; {check}"], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
