@@ -176,7 +176,7 @@ def convert_gguf(
     import torch
 
     with _gguf_progress(on_fraction):
-        model, tokenizer = read_gguf(gguf, torch.bfloat16)
+        model, tokenizer = load_gguf(gguf, torch.bfloat16)
     if chat_template:
         tokenizer.chat_template = BY_NAME[chat_template]
     with quiet():
@@ -184,7 +184,7 @@ def convert_gguf(
         tokenizer.save_pretrained(target)
 
 
-def read_gguf(gguf: Path, dtype: Any) -> tuple[Any, Any]:
+def load_gguf(gguf: Path, dtype: Any) -> tuple[Any, Any]:
     """A GGUF file's chat model, dequantised, and its tokenizer.
 
     Raises:

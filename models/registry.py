@@ -168,9 +168,15 @@ class Registry:
 
         Raises:
             ModelNotFound, BrokenModel, BaseDiffers: as for `resolve`.
+            PromotionRefused: adapter, merged and converted do not behave alike, or a template or tokenizer has changed
+                since the training, with the numbers.
         """
+        from models.promotion import check_before_promotion
+
         view = self._view()
         version = view.look_up(reference, (CANDIDATE,)) or view.unknown(reference)
+        if PRODUCTION not in version.aliases:
+            check_before_promotion(version, self._home)
         with self._store.transaction() as transaction:
             promoted = transaction.state().promoted(version.role)
             before = promoted[-1].label if promoted else None

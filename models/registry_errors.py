@@ -86,6 +86,20 @@ class NothingToRollBack(ModelError):
         )
 
 
+class PromotionRefused(ModelError):
+    """A version whose forms do not behave alike, or that is not shown the texts that it learned from."""
+
+    code = "promotion_refused"
+
+    def __init__(self, label: str, problems: Sequence[str]) -> None:
+        self.label = label
+        self.problems = tuple(problems)
+        super().__init__(
+            f"{label} was not promoted because its forms do not behave alike: {'; '.join(self.problems)}; what served "
+            "before still does, so train, add or convert it again."
+        )
+
+
 class BaseDiffers(ModelError):
     """An adapter for another base model than the one it is to be used with."""
 

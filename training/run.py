@@ -20,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from models.probes import write_probes
 from training import checkpoint as checkpoints
 from training.averaging import Averaging
 from training.batches import Plan, make_plan
@@ -237,6 +238,7 @@ class Run:
         final = self.folder / "model"
         shutil.rmtree(final, ignore_errors=True)
         learner.save(final, self.task)
+        write_probes(final, learner.tokenizer)
         self.task.calibrate(final, self.home, list(splits.validation if len(splits.validation) else splits.train))
         for done_with in ("judged", "averages"):
             shutil.rmtree(self.folder / done_with, ignore_errors=True)

@@ -6,7 +6,7 @@ Each fills a folder with the program and the report of its parity check, and rai
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ import numpy as np
 
 from models.engines import encoder_parity
 from models.engines.base import GenerationOptions
+from models.engines.encoder_parity import EncoderParity
 from models.engines.openvino_paged import IR_FILE, import_openvino
-from models.engines.parity import ANSWER_TOKENS, check_parity, probe_prompts, torch_logits
+from models.engines.parity import ANSWER_TOKENS, ParityReport, check_parity, probe_prompts, torch_logits
 
 FormName = Literal["chat", "vectors", "scores"]
 
@@ -68,48 +69,91 @@ def fill(form: FormName, target: Path, folder: Path, name: str) -> None:
         ConversionFailed: the model cannot be converted.
         ParityFailed: it behaves differently then.
     """
-    {"chat": _fill_chat, "vectors": _fill_vectors, "scores": _fill_scores}[form](target, folder, name)
+    {"chat": _write_chat, "vectors": _write_vectors, "scores": _write_scores}[form](target, folder, name)
+    check(form, target, folder, name).save(target)
 
 
-def _fill_chat(target: Path, folder: Path, name: str) -> None:
-    from models.engines.openvino import OpenVinoEngine
+def check(form: FormName, converted: Path, folder: Path, name: str) -> ParityReport | EncoderParity:
+    """Holds a converted model against the one in `folder`.
+
+    Raises:
+        ParityFailed: it behaves differently.
+    """
+    checks: dict[FormName, Callable[[Path, Path, str], ParityReport | EncoderParity]] = {
+        "chat": _check_chat,
+        "vectors": _check_vectors,
+        "scores": _check_scores,
+    }
+    return checks[form](converted, folder, name)
+
+
+def _write_chat(target: Path, folder: Path, name: str) -> None:
     from models.engines.openvino_export import export_int8
     from models.loading import load_chat
 
     loaded = load_chat(folder, name=name)
-    prompts = probe_prompts(loaded.tokenizer)
-    _save(export_int8(loaded.model, prompts, name=name), target)
+    _save(export_int8(loaded.model, probe_prompts(loaded.tokenizer), name=name), target)
+
+
+def _check_chat(converted: Path, folder: Path, name: str) -> ParityReport:
+    from models.engines.openvino import OpenVinoEngine
+    from models.loading import load_chat
+
+    loaded = load_chat(folder, name=name)
     options = GenerationOptions(max_new_tokens=ANSWER_TOKENS, stop_token_ids=loaded.stop_token_ids)
-    with closing(OpenVinoEngine(target, cache_bytes=_TRIAL_CACHE_BYTES)) as engine:
+    with closing(OpenVinoEngine(converted, cache_bytes=_TRIAL_CACHE_BYTES)) as engine:
 
         def answer(prompt: Sequence[int]) -> list[int]:
             return list(engine.stream(prompt, options, threading.Event()))
 
-        check_parity(torch_logits(loaded.model), engine.logits, answer, prompts).save(target)
+        return check_parity(torch_logits(loaded.model), engine.logits, answer, probe_prompts(loaded.tokenizer))
 
 
-def _fill_vectors(target: Path, folder: Path, name: str) -> None:
-    from models.encoder_files import EncoderFiles
+def _write_vectors(target: Path, folder: Path, name: str) -> None:
     from models.engines.openvino_export import export_encoder
-    from models.engines.openvino_sentences import ConvertedSentenceEncoder
     from models.engines.torch_modules import SentenceModule
     from models.loading import load_embeddings
 
-    reference = load_embeddings(folder, name=name, batch_size=_REFERENCE_BATCH, exact=True)
-    module = SentenceModule(reference._client)
+    module = SentenceModule(load_embeddings(folder, name=name, batch_size=_REFERENCE_BATCH, exact=True)._client)
     _save(export_encoder(module, ("input_ids", "attention_mask"), name=name), target)
+
+
+def _check_vectors(converted: Path, folder: Path, name: str) -> EncoderParity:
+    from models.encoder_files import EncoderFiles
+    from models.engines.openvino_sentences import ConvertedSentenceEncoder
+    from models.loading import load_embeddings
+
+    reference = load_embeddings(folder, name=name, batch_size=_REFERENCE_BATCH, exact=True)
     files = EncoderFiles(folder)
     texts = encoder_parity.texts(files.window)
-    candidate = ConvertedSentenceEncoder(files, target)
+    candidate = ConvertedSentenceEncoder(files, converted)
     wanted = reference.embed_documents(texts) + [reference.embed_query(text) for text in texts]
     found = [candidate.documents(texts), *(candidate.query(text)[None] for text in texts)]
-    encoder_parity.check_vectors(np.array(wanted, np.float32), np.concatenate(found)).save(target)
+    return encoder_parity.check_vectors(np.array(wanted, np.float32), np.concatenate(found))
 
 
-def _fill_scores(target: Path, folder: Path, name: str) -> None:
-    from models.engines.openvino_encoder import OpenVinoEncoder
+def _write_scores(target: Path, folder: Path, name: str) -> None:
     from models.engines.openvino_export import export_encoder
-    from models.engines.torch_modules import ScoreModule, torch_scores
+    from models.engines.torch_modules import ScoreModule
+
+    model, _, rows = _score_probes(folder, name)
+    _save(export_encoder(ScoreModule(model), list(rows[0]), name=name), target)
+
+
+def _check_scores(converted: Path, folder: Path, name: str) -> EncoderParity:
+    from models.engines.openvino_encoder import OpenVinoEncoder
+    from models.engines.torch_modules import torch_scores
+    from models.files import read_config
+    from models.tasks.base import window_tokens
+
+    model, tokenizer, rows = _score_probes(folder, name)
+    candidate = OpenVinoEncoder(converted, window=window_tokens(tokenizer, read_config(folder)))
+    found = candidate.run(rows, {"input_ids": int(tokenizer.pad_token_id or 0)})
+    return encoder_parity.check_scores(torch_scores(model, rows), found)
+
+
+def _score_probes(folder: Path, name: str) -> tuple[Any, Any, list[dict[str, Any]]]:
+    """A classifier, its tokenizer, and the inputs of pairs of probe texts."""
     from models.files import read_config
     from models.loading import load_part, load_tokenizer
     from models.tasks.base import window_tokens
@@ -120,11 +164,7 @@ def _fill_scores(target: Path, folder: Path, name: str) -> None:
     texts = encoder_parity.texts(window)
     encoded = tokenizer(texts, texts[::-1], truncation="longest_first", max_length=window, verbose=False)
     names = [key for key in tokenizer.model_input_names if key in encoded]
-    rows: list[dict[str, Any]] = [{key: encoded[key][at] for key in names} for at in range(len(texts))]
-    _save(export_encoder(ScoreModule(model), names, name=name), target)
-    candidate = OpenVinoEncoder(target, window=window)
-    found = candidate.run(rows, {"input_ids": int(tokenizer.pad_token_id or 0)})
-    encoder_parity.check_scores(torch_scores(model, rows), found).save(target)
+    return model, tokenizer, [{key: encoded[key][at] for key in names} for at in range(len(texts))]
 
 
 def _save(program: Any, target: Path) -> None:

@@ -17,7 +17,7 @@ from models.exports.errors import CannotExport
 from models.exports.programs import CHAT_BOUNDS
 from models.exports.whole import Whole
 from models.files import read_config, read_json, read_weights
-from models.loading import load_tokenizer, model_from_files, read_gguf
+from models.loading import load_gguf, load_tokenizer, model_from_files
 
 FILE = "model.gguf"
 # transformers' model type -> llama.cpp's architecture
@@ -177,7 +177,7 @@ def _check(whole: Whole, target: Path) -> ParityReport:
     import torch
 
     model, _ = model_from_files(whole.folder, "AutoModelForCausalLM", torch.float32)
-    read, tokenizer = read_gguf(target / FILE, torch.float32)
+    read, tokenizer = load_gguf(target / FILE, torch.float32)
     own = load_tokenizer(whole.folder)
     if odd := [text for text in PROBES if tokenizer(text)["input_ids"] != own(text)["input_ids"]]:
         raise ParityFailed([f"{len(odd)} of {len(PROBES)} probe texts have other tokens, first {json.dumps(odd[0])}"])
