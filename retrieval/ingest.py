@@ -1,7 +1,7 @@
 """Load, split, embed, store: what is unchanged is skipped, and what was acknowledged stays whatever happens next.
 
-Children parse ahead while this thread embeds in large batches across documents; a document is then one short
-transaction, so searching and other writers go on meanwhile.
+Children parse and threads split ahead while this one embeds in large batches across documents; a document is then one
+short transaction, so searching and other writers go on meanwhile.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from retrieval.records import (
     metadata_json,
 )
 from retrieval.sources import SourceFile, list_files, printable
-from retrieval.splitters import Splitter
+from retrieval.splitters import Chunk, Splitter
 from retrieval.stored import Known, LibraryStore
 from retrieval.writer import NewDocument, Written
 
@@ -119,7 +119,7 @@ class Ingest:
 
     def _bring(self, files: Sequence[SourceFile], gone: dict[str, Known]) -> None:
         """Read, embed and store files; a document of `gone` whose content turns up is taken out of there and moved."""
-        reader = FileReader(self._collection, self._known, self._limits, self._models)
+        reader = FileReader(self._collection, self._known, self._limits, self._models, self._splitter)
         with self._storer:
             with contextlib.closing(reader.prepared(files)) as read:
                 for prepared in read:
@@ -160,7 +160,8 @@ class Ingest:
             self._fail(EmptyFile(name, "is empty."), asked=True, new=new)
             self._step(name)
         else:
-            self._split(new, Extracted(text))
+            extracted = Extracted(text)
+            self._wait(new, extracted, self._splitter.split_extracted(extracted))
 
     # One document after another, in this thread ----------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Ingest:
             self._fail(prepared.error, prepared.file.asked, new)
             self._step(new.name)
         elif prepared.extracted is not None:
-            self._split(new, prepared.extracted)
+            self._wait(new, prepared.extracted, prepared.chunks)
         elif copy is not None and copy.source in gone:
             self._move(gone.pop(copy.source), new)
         elif copy is not None:
@@ -180,11 +181,10 @@ class Ingest:
                 self._move(known, new, quietly=True)
             self._unchanged(known.document_id, new.name, new.source)
 
-    def _split(self, new: NewDocument, extracted: Extracted) -> None:
-        """Cut a document into chunks and let it wait for its batch."""
+    def _wait(self, new: NewDocument, extracted: Extracted, chunks: Sequence[Chunk]) -> None:
+        """Let a document wait for its batch."""
         if not self._waiting:
             self._check_model()
-        chunks = self._splitter.split_extracted(extracted)
         if left := self._splitter.left_out(chunks, extracted):
             extracted.warnings.append(("partial", left))
         for code, found in extracted.warnings:
