@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.errors import GateClosed, RunNotFound
 from training.recipe import Recipe
-from training.run import recipe_of
+from training.run import BASE, recipe_of
 from training.tasks import open_task
+
+if TYPE_CHECKING:
+    from models.registry_facts import Base
 
 
 def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = False) -> dict[str, Any]:
@@ -27,10 +30,9 @@ def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = 
 
     Raises:
         RunNotFound: the run has no report, so it has not finished. GateClosed: the gate's reasons.
-        ModelError: the registry refuses the files.
+        ModelError: the registry refuses the files, or the base is not what it was when the training began.
     """
     from models.registry import Registry
-    from models.registry_facts import Base
 
     recipe = recipe_of(folder)
     report = read_report(folder)
@@ -43,12 +45,22 @@ def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = 
         folder / "model",
         wanted,
         recipe.publish.role or task.role,
-        base=Base.of(recipe.base, home) if adapter and recipe.base else None,
+        base=base_of(folder, recipe, home) if adapter else None,
         metrics={key: float(value) for key, value in report["model"]["metrics"].items() if _is_number(value)},
         licence=recipe.publish.licence,
         card=card(recipe, report, wanted, forced=force and not report["gate"]["open"]),
     )
     return {"name": version.label, "role": version.role, "folder": str(version.folder), "run": folder.name}
+
+
+def base_of(folder: Path, recipe: Recipe, home: Path) -> Base | None:
+    """The base as it was when the run began; as it is now where an older run has not kept it."""
+    from models.registry_facts import Base
+
+    try:
+        return Base(**json.loads((folder / BASE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return Base.of(recipe.base, home) if recipe.base else None
 
 
 def read_report(folder: Path) -> dict[str, Any]:

@@ -54,6 +54,7 @@ from training.tasks.base import Task
 from training.team import ALONE, Team, processes_here
 
 Show = Callable[[dict[str, Any]], None]
+BASE = "base.json"
 _FREE = {"evaluation", "gate", "publish"}  # may change between the start and a resume
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors")
 
@@ -270,10 +271,15 @@ class Run:
         return best if step is not None and checkpoints.damage(best) is None else newest
 
     def _fingerprint(self, splits: Splits, resumed: bool, allow_changed: bool) -> None:
-        facts = fingerprint(self.recipe, splits)
+        from models.registry_facts import Base
+
+        base = Base.of(self.recipe.base, self.home) if self.recipe.base else None
+        facts = fingerprint(self.recipe, splits) | ({"base": base.label} if base else {})
         path = self.folder / "fingerprint.json"
         if not resumed or allow_changed:
             _write(path, facts)
+            if base:  # publishing asks for the base as it was now
+                _write(self.folder / BASE, dict(base.__dict__))
             return
         before = json.loads(path.read_text(encoding="utf-8"))
         if changes := [_change(key, before.get(key), facts.get(key)) for key in facts if before.get(key) != facts[key]]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from hearth import main
 from models.registry import Registry
+from models.registry_errors import BaseDiffers
 from models.tasks.classifier import TextClassifier
 from tests.training.conftest import opinions
-from training.errors import GateClosed, RunNotFound
+from training.errors import Changed, GateClosed, RunNotFound
 from training.evaluation import judge, weigh
 from training.plots import calibration_error
 from training.publish import publish
 from training.recipe import Gate, Recipe
-from training.run import run
+from training.run import resume, run
 from training.tasks import open_task
 
 Make = Callable[..., Recipe]
@@ -58,6 +63,24 @@ def test_a_closed_gate_keeps_the_model_out_unless_forced(opinion_recipe: Make, t
     assert "Published all the same" in (Path(version["folder"]) / "README.md").read_text()
     with pytest.raises(RunNotFound):
         publish(tmp_path / "nowhere", home=tmp_path)
+
+
+def test_m07_an_adapter_belongs_to_the_base_as_it_was_when_the_training_began(
+    opinion_recipe: Make, encoder_folder: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(encoder_folder, tmp_path / "base"))
+    recipe = replace(opinion_recipe(method__kind="lora", training__steps=2), base=str(base))
+    run(recipe, home=tmp_path, folder=tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "base.json").read_text())
+    assert kept["weights_sha256"] == hashlib.sha256((base / "model.safetensors").read_bytes()).hexdigest()
+    tensors = load_file(base / "model.safetensors")
+    tensors["encoder.layer.0.output.dense.bias"] += 1
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BaseDiffers, match=kept["weights_sha256"][:12]):
+        publish(tmp_path / "run", home=tmp_path, force=True)
+    with pytest.raises(Changed, match="the base"):
+        resume(tmp_path / "run", home=tmp_path)
+    assert Registry(tmp_path).versions() == []
 
 
 def said(labels: str) -> list[dict[str, Any]]:
