@@ -119,7 +119,8 @@ def fill(folder: Path, chunks: int, model: LocalEmbeddings) -> int:
     supply, began, before = articles(model), time.monotonic(), held
     number, draw = held // CHUNKS_A_DOCUMENT, random.Random(held)
     while held < chunks:
-        batch = [drawn(number + at, supply[(number + at) % len(supply)], draw) for at in range(DOCUMENTS_AT_ONCE)]
+        count = min(DOCUMENTS_AT_ONCE, -(-(chunks - held) // CHUNKS_A_DOCUMENT))
+        batch = [drawn(number + at, supply[(number + at) % len(supply)], draw) for at in range(count)]
         with store.writing() as writer:
             writer.put(batch, Identity("bulk", model.dimension, "bulk"))
         number += len(batch)
