@@ -98,6 +98,7 @@ class Training:
             is no worse than the best checkpoint; 0 does not.
         patience: Evaluations without a better score before the run stops early; 0 never stops.
         threads: CPU threads; None takes all that the process may use. Part of what a resumed run must repeat.
+        tensorboard: Write the numbers of metrics.jsonl as TensorBoard events beside it, too.
     """
 
     loop: Literal["trainer", "accelerate"] = "trainer"

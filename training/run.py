@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +40,7 @@ from training.errors import (
     TrainingError,
 )
 from training.evaluation import judge_folder
+from training.events import require_tensorboard
 from training.features import Features, make_features
 from training.feed import Feed
 from training.learner import Learner, make_learner
@@ -141,6 +142,8 @@ class Run:
         self._asked = threading.Event()
 
     def whole(self, resume: Path | None, allow_changed: bool = False) -> dict[str, Any]:
+        if self.recipe.training.tensorboard:
+            require_tensorboard()
         splits = load_data(self.recipe, self.task.columns, self.folder / "data", self.task.layout)
         found = check_data(self.recipe, self.task.columns, splits)
         self.task.prepare(splits)
@@ -209,7 +212,7 @@ class Run:
             from training.trainer import train_with_trainer as train
         else:
             from training.loop import train_with_loop as train
-        with self._stoppable(), _memory(steps, features), self._together(steps), byte_dropout():
+        with self._stoppable(), _memory(steps, features), self._together(steps), byte_dropout(), closing(steps):
             train(learner.model, self.task, feed, steps, optimizer, schedule, training, bf16)
 
     @contextmanager

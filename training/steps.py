@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from training.averaging import Averaging
 from training.batches import Plan
-from training.checkpoint import Place, save_checkpoint
-from training.errors import Interrupted, NonFinite
+from training.checkpoint import Place, newest_checkpoint, save_checkpoint
+from training.errors import Interrupted, NonFinite, NotKept
+from training.events import Events
 from training.recipe import Recipe
 
 Judge = Callable[[int], tuple[float, dict[str, float]]]
@@ -65,6 +69,7 @@ class Steps:
         self.recipe, self.plan, self.run, self.place = recipe, plan, run, place
         self._judge, self._higher = judge, higher_is_better
         self.begin, self._asked_to_stop, self._show = begin, asked_to_stop, show
+        self._events = Events(run, place.step) if recipe.training.tensorboard else None
         self.averaging = Averaging(run / "averages", recipe.training.average_epochs)
         self._began, self._first_step = time.monotonic(), place.step
         self._saved_at = self._began
@@ -93,7 +98,14 @@ class Steps:
 
         Raises:
             Interrupted: somebody asked the run to stop; a checkpoint has been written.
+            NotKept: the disk is full or fails; the checkpoint before is whole.
         """
+        try:
+            return self._keep(result, model, optimizer, schedule)
+        except (OSError, SafetensorError) as error:
+            raise NotKept(self.run, self.place.step, error, newest_checkpoint(self.checkpoints)) from error
+
+    def _keep(self, result: StepResult, model: Any, optimizer: Any, schedule: Any) -> bool:
         self.place = replace(self.place, step=self.place.step + 1)
         self._tokens += result.tokens
         self._log(result)
@@ -103,8 +115,7 @@ class Steps:
         every = self.recipe.training.evaluate_every_steps
         if self._judge and (last or (every and step % every == 0)):
             self._evaluate(step)
-        patience = self.recipe.training.patience
-        self.stopped_early = bool(patience) and self.place.evaluations_without_gain >= patience and not last
+        self.stopped_early = out_of_patience(self.recipe, self.place) and not last
         asked = self._asked_to_stop()
         if self._checkpoint_due(last or asked or self.stopped_early or self.place.best_step == step):
             save_checkpoint(self.checkpoints, self.place, model, optimizer, schedule, self.place.best_step)
@@ -149,7 +160,36 @@ class Steps:
             }
         )
 
+    def close(self) -> None:
+        """Ends what was being written."""
+        if self._events:
+            self._events.close()
+
     def _write(self, line: dict[str, Any]) -> None:
         with (self.run / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
+        if self._events:
+            self._events.write(line)
         self._show(line)
+
+
+def out_of_patience(recipe: Recipe, place: Place) -> bool:
+    """Whether the recipe's early stopping has ended the run here."""
+    return 0 < recipe.training.patience <= place.evaluations_without_gain
+
+
+def rewind(metrics: Path, step: int) -> None:
+    """Takes the lines about later steps out of `metrics.jsonl`, which a resumed run writes anew, and a torn one."""
+    if not metrics.exists():
+        return
+    lines = metrics.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    temporary = metrics.with_name(f".{metrics.name}.{os.getpid()}")
+    temporary.write_text("".join(line for line in lines if _is_until(line, step)), encoding="utf-8")
+    temporary.replace(metrics)
+
+
+def _is_until(line: str, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step) and line.endswith("\n")
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -32,7 +32,7 @@ def train_with_trainer(
         save_strategy="no",
         eval_strategy="no",
         logging_strategy="no",
-        report_to=["tensorboard"] if training.tensorboard else [],
+        report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
