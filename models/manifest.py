@@ -64,10 +64,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a folder, or None where it has none that this version understands."""
     try:
         value = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if value["format"] != FORMAT:
+        whole = all(facts.keys() >= {"sha256", "size", "mtime_ns"} for facts in value["files"].values())
+        if value["format"] != FORMAT or not whole:
             return None
         return Manifest(value["name"], value["version"], value["made_from"], value["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

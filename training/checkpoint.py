@@ -40,33 +40,43 @@ class Place:
 def save_checkpoint(
     folder: Path, place: Place, model: Any, optimizer: Any, schedule: Any, keep_step: int | None
 ) -> Path:
-    """Writes `folder/checkpoint-<step>` and removes older ones but the one before and the one of `keep_step`."""
+    """Writes `folder/checkpoint-<step>` and removes older ones but the one before and the one of `keep_step`.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written; what lay there before does so still.
+    """
+    temporary, final = folder / f"{_HIDDEN}{place.step:07}", folder / f"{_NAME}{place.step:07}"
+    _sweep_half(folder)  # what a killed run left may be the space that this one needs
+    temporary.mkdir(parents=True)
+    try:
+        _fill(temporary, place, model, optimizer, schedule)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    sync(folder)
+    _sweep(folder, final, keep_step)
+    return final
+
+
+def _fill(folder: Path, place: Place, model: Any, optimizer: Any, schedule: Any) -> None:
     from safetensors.torch import save_file
 
-    temporary = folder / f"{_HIDDEN}{place.step:07}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     names = {id(parameter): name for name, parameter in learning(model).items()}
     weights = {name: parameter.detach().contiguous() for name, parameter in learning(model).items()}
-    save_file(weights, temporary / _WEIGHTS)
+    save_file(weights, folder / _WEIGHTS)
     tensors, numbers = _flat(optimizer, names)
-    save_file(tensors, temporary / _OPTIMIZER)
+    save_file(tensors, folder / _OPTIMIZER)
     chance = read_chance()
-    save_file(chance.tensors, temporary / _CHANCE)
+    save_file(chance.tensors, folder / _CHANCE)
     state = {
         "place": asdict(place),
         "optimizer": numbers,
         "schedule": {key: value for key, value in schedule.state_dict().items() if key != "lr_lambdas"},
         "chance": chance.numbers,
     }
-    (temporary / _STATE).write_text(json.dumps(state), encoding="utf-8")
-    write_manifest(temporary, name="checkpoint", version=str(place.step), made_from={})
-    final = folder / f"{_NAME}{place.step:07}"
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    sync(folder)
-    _sweep(folder, final, keep_step)
-    return final
+    (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
+    write_manifest(folder, name="checkpoint", version=str(place.step), made_from={})
 
 
 def newest_checkpoint(folder: Path, tell: Any = lambda sentence: None) -> Path | None:
@@ -74,7 +84,7 @@ def newest_checkpoint(folder: Path, tell: Any = lambda sentence: None) -> Path |
     for path in reversed(_all(folder)):
         if (problem := damage(path)) is None:
             return path
-        tell(f"The checkpoint {path.name} is damaged ({problem}) and was passed over; the one before it is used.")
+        tell(f"The checkpoint {path.name} is damaged ({problem}) and was passed over.")
     return None
 
 
@@ -160,12 +170,16 @@ def _all(folder: Path) -> list[Path]:
 
 
 def _sweep(folder: Path, newest: Path, keep_step: int | None) -> None:
-    """Keeps the newest two and the best; temporary folders of runs that were killed go too."""
-    kept = {path.name for path in _all(folder)[-2:]} | {newest.name}
+    """Keeps the newest two and the best; what is of a later step was damaged, and passed over when the run went on."""
+    kept = {path.name for path in [one for one in _all(folder) if one.name <= newest.name][-2:]}
     if keep_step is not None:
         kept.add(f"{_NAME}{keep_step:07}")
     for path in _all(folder):
         if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _sweep_half(folder: Path) -> None:
+    """Takes away what saves that were killed had begun."""
     for path in folder.glob(f"{_HIDDEN}*"):
         shutil.rmtree(path, ignore_errors=True)

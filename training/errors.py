@@ -208,6 +208,24 @@ class NoCheckpoint(RunNotFound):
     code = "no_checkpoint"
 
 
+class NotKept(TrainingError):
+    """What a step made could not be written: a full or failing disk."""
+
+    code = "not_kept"
+
+    def __init__(self, run: Path, step: int, reason: Exception, kept: Path | None) -> None:
+        self.run, self.step, self.kept = run, step, kept
+        why = (reason.strerror if isinstance(reason, OSError) else None) or str(reason)
+        onward = (
+            f"`hearth train resume {run.name}` goes on from {kept.name}, which is whole."
+            if kept
+            else "start anew with `hearth train run`, as no checkpoint had been written before."
+        )
+        super().__init__(
+            f"What step {step:,} made could not be written to {run} ({why}): see to the disk, and {onward}"
+        )
+
+
 class Interrupted(TrainingError):
     """A run that was asked to stop, and can be resumed."""
 
