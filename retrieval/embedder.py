@@ -17,6 +17,7 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from retrieval.errors import BadEmbedding
+from retrieval.splitters import Spans
 
 _PIECES = re.compile(r"[A-Za-z0-9_]{1,6}|\w|[^\w\s]")
 """A rough stand-in for subword tokens where the guest cannot tell its own: more pieces than most tokenizers make."""
@@ -68,9 +69,9 @@ class Embedder:
         """Tokens of a text that the model reads; the rest would be cut off silently, so chunks stay below it."""
         return int(getattr(self._guest, "max_tokens", None) or _DEFAULT_MAX_TOKENS)
 
-    def token_spans(self, text: str) -> Sequence[tuple[int, int]]:
+    def token_spans(self, text: str) -> Spans:
         """Character offsets of each token of the text, without special tokens."""
-        own: Callable[[str], Sequence[tuple[int, int]]] | None = getattr(self._guest, "token_spans", None)
+        own: Callable[[str], Spans] | None = getattr(self._guest, "token_spans", None)
         if own is not None:
             with self._lock:
                 return own(text)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import itertools
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.formats import Extracted
 
-Spans = Sequence[tuple[int, int]]
+Spans = Sequence[tuple[int, int]] | NDArray[np.int64]
 Heading = tuple[int, int, str]
 """(offset, level from 1, title)"""
 
@@ -245,8 +247,10 @@ class _Cutter:
         return at < len(self._inside) and self._inside[at] < end
 
 
-def _token_starts(spans: Spans) -> tuple[list[int], list[int]]:
+def _token_starts(spans: Spans) -> tuple[array[int], array[int]]:
     """Where tokens begin, and the beginnings that are made up inside long words.
+
+    Of a book these are millions, hence arrays, which lists would exceed five times in memory.
 
     A tokenizer may make one "unknown" token of a word without end; it counts as one token per four characters here,
     so that such a word is cut too.
@@ -254,10 +258,14 @@ def _token_starts(spans: Spans) -> tuple[list[int], list[int]]:
     table = np.asarray(spans, np.int64).reshape(-1, 2)
     long = table[table[:, 1] - table[:, 0] > _LONG_TOKEN]
     if not len(long):
-        return table[:, 0].tolist(), []
+        return _numbers(table[:, 0]), array("q")
     inside = np.concatenate([np.arange(a, b, _LONG_STEP) for a, b in long])
     starts = np.unique(np.concatenate([table[:, 0], inside]))
-    return starts.tolist(), inside.tolist()
+    return _numbers(starts), _numbers(inside)
+
+
+def _numbers(values: NDArray[np.int64]) -> array[int]:
+    return array("q", np.ascontiguousarray(values).tobytes())
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
