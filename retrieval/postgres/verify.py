@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from retrieval.postgres.store import PostgresStore
 
 _WORDLESS = "FROM chunks c WHERE NOT EXISTS(SELECT 1 FROM terms t WHERE t.chunk = c.id)"
+_COUNT_WHAT_IS_LEFT = (
+    "UPDATE documents SET terms = (SELECT coalesce(sum(t.length), 0) FROM chunks c JOIN terms t ON t.chunk = c.id"
+    " WHERE c.document = documents.id) WHERE id = ?"
+)
+"""Before terms are added again, so that none counts twice in the passages' mean length."""
 
 
 def checked(store: PostgresStore, embedder: Embedder, repair: bool) -> dict[str, Any]:
@@ -59,7 +64,9 @@ def _mend(store: PostgresStore, embedder: Embedder, found: Sequence[Finding]) ->
             rows = writer.connection.execute(f"SELECT DISTINCT c.document {_WORDLESS}").fetchall()
             for (row,) in rows:
                 query = f"SELECT c.id, c.text {_WORDLESS} AND c.document = ?"
-                writer.add_terms(row, writer.connection.execute(query, (row,)).fetchall())
+                wordless = writer.connection.execute(query, (row,)).fetchall()
+                writer.connection.execute(_COUNT_WHAT_IS_LEFT, (row,))
+                writer.add_terms(row, wordless)
 
 
 def _make_vectors(store: PostgresStore, embedder: Embedder, ids: Sequence[int], damaged: set[int | None]) -> None:
