@@ -24,8 +24,8 @@ _FRESH_NANOSECONDS = 100_000_000
 class Limits:
     """How large a document may be, and how it is cut; `text_bytes` is for files that are text themselves.
 
-    `most_chunks`: a document is stored at once, so all its passages and vectors are held in memory until then: 50,000
-    are about 150 MB, ten thousand pages, and minutes of embedding.
+    `most_chunks`: a document is stored at once, so its passages and vectors are held in memory until then. 50,000 are
+    ten thousand pages, about 120 MB with vectors of 384 numbers, and minutes of embedding.
     """
 
     text_bytes: int = 64 * _MIB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -23,7 +24,7 @@ import retrieval.filesystem
 import retrieval.lock
 import retrieval.writer
 from retrieval import Library, TextDocument
-from retrieval.errors import Damaged, DiskFull, Locked, NewerSchema, NoLocks, ReadOnly
+from retrieval.errors import Damaged, DiskFull, Locked, NewerSchema, NoLocks, ParserUnavailable, ReadOnly
 from retrieval.schema import FILE_NAME
 from retrieval.store import Store
 from tests.doubles import HashEmbeddings
@@ -531,3 +532,22 @@ def test_k13_few_descriptors_are_enough_and_too_few_are_named(
     assert shown[0] == "100 10"
     assert shown[1] in ("parser_unavailable", "storage_error", "['unreadable']", "read_only")
     assert shown[2] == "101 []"
+
+
+def test_k13_no_process_to_be_had_is_named_and_loses_nothing(
+    small: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process limit that is reached: the parsers cannot start, what is there stays, and the next try goes on."""
+    (folder / "new.txt").write_text("blue plums")
+
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    before = small.documents()
+    with monkeypatch.context() as limited:
+        limited.setattr("subprocess.Popen", refused)
+        with pytest.raises(ParserUnavailable) as error:
+            small.add([folder])
+    assert error.value.code == "parser_unavailable"
+    assert (small.documents(), small.verify()["problems"]) == (before, [])
+    assert small.add([folder]).added == ["new.txt"]
