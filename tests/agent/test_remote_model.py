@@ -13,6 +13,7 @@ from agent.assistant import Assistant
 from agent.doctor import Check, examine
 from agent.errors import BadSetting
 from agent.events import Failed
+from agent.request import Request
 from agent.settings import load_settings
 from agent.terminal import answer_on_terminal
 from models import open_chat_model
@@ -88,7 +89,7 @@ def test_a_key_variable_that_is_not_set_is_named(url: str, tmp_path: Path) -> No
 def test_the_terminal_and_the_doctor_say_where_words_go(
     assistant: Assistant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer_on_terminal(assistant, QUESTION, tool="auto", quiet=False, trace=False)
+    answer_on_terminal(assistant, Request(QUESTION), quiet=False, trace=False)
     assert "The chat model is at 127.0.0.1: the question and passages are sent there." in capsys.readouterr().err
     checks: list[Check] = list(examine(House(assistant.settings)))
     said = {check.name: check for check in checks if check.name.endswith("elsewhere")}
