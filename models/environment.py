@@ -23,6 +23,16 @@ _DEFAULTS = {
 }
 
 
+_TRUE = ("1", "on", "yes", "true")
+# looked at before Hearth sets them itself, which it does for every process
+_asked_offline = any(os.environ.get(name, "").lower() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+
+
+def asked_offline() -> bool:
+    """Whether a person set the hub's libraries offline before Hearth began."""
+    return _asked_offline
+
+
 def go_offline() -> None:
     """Makes the hub libraries use only what is on this machine, whether or not they are imported already."""
     for name, value in _DEFAULTS.items():

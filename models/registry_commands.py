@@ -1,4 +1,4 @@
-"""The command line's verbs for versions of models: add, try, promote and rollback."""
+"""The command line's verbs for versions of models: add, try, promote, rollback and push."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def add_verbs(actions: argparse._SubParsersAction[Any], common: argparse.Argumen
     rollback = actions.add_parser("rollback", parents=[common], help="let what served before serve again")
     rollback.add_argument("name", metavar="ROLE|NAME", help="a role, or the model that serves one")
     rollback.set_defaults(handler=_rollback, render=_render_switch)
+    push = actions.add_parser("push", parents=[common], help="send an entry's files and card to the Hugging Face hub")
+    push.add_argument("name", metavar="NAME", help="name or name@3")
+    push.add_argument("repo", metavar="OWNER/REPO", help="the repository; made, for you alone, where there is none")
+    push.add_argument("--public", action="store_true", help="a repository that is made now is for everybody to see")
+    push.add_argument("--confirm-licence", action="store_true", help="you may pass on a model under its licence")
+    push.set_defaults(handler=_push, render=_render_pushed)
 
 
 def version_facts(version: Any) -> dict[str, Any]:
@@ -102,6 +108,18 @@ def _rollback(args: argparse.Namespace, house: Any) -> dict[str, Any]:
     from models.registry import Registry
 
     return _switched(Registry(house.home).rollback(args.name), house)
+
+
+def _push(args: argparse.Namespace, house: Any) -> dict[str, Any]:
+    from models.push import push
+
+    return push(
+        args.name, args.repo, home=house.home, private=not args.public, licence_confirmed=args.confirm_licence
+    ).to_json()
+
+
+def _render_pushed(value: dict[str, Any]) -> str:
+    return f"{value['version']}, {len(value['files'])} files, is at {value['url']} (commit {value['commit'][:12]})"
 
 
 def _switched(switch: Any, house: Any) -> dict[str, Any]:

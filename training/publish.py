@@ -12,11 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import GateClosed, RunNotFound
 from training.recipe import Recipe
-from training.run import BASE, recipe_of
+from training.run_folder import BASE, recipe_of
 from training.tasks import open_task
 
 if TYPE_CHECKING:
     from models.registry_facts import Base
+
+
+_HUB_LICENCES = frozenset(
+    "apache-2.0 mit bsd-2-clause bsd-3-clause cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 "
+    "cc-by-nc-sa-4.0 gpl-3.0 lgpl-3.0 agpl-3.0 mpl-2.0 odc-by pddl unlicense".split()
+)
+
+# a role -> what the hub calls its task
+_HUB_TASKS = {
+    "classify": "text-classification",
+    "zero-shot": "zero-shot-classification",
+    "entities": "token-classification",
+    "extract": "question-answering",
+    "translate": "translation",
+    "summarize": "summarization",
+    "chat": "text-generation",
+    "embed": "sentence-similarity",
+    "rerank": "text-ranking",
+    "fill-mask": "fill-mask",
+}
 
 
 def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = False) -> dict[str, Any]:
@@ -80,11 +100,13 @@ def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> 
     """The model card in Markdown, with the hub's own header fields."""
     model, old, data, training = report["model"], report["baseline"], report["data"], report["training"]
     low, high = model["interval"]
+    base = _without_place(report["base"])
+    tag = _HUB_TASKS.get(recipe.publish.role or open_task(recipe).role)
     header = [
         "---",
-        f"license: {recipe.publish.licence or 'other'}",
-        f"base_model: {report['base']}" if report["base"] else None,
-        f"pipeline_tag: {recipe.task}",
+        *_licence_header(recipe.publish.licence),
+        f"base_model: {base}" if base else None,
+        f"pipeline_tag: {tag}" if tag else None,
         "---",
     ]
     scores = "\n".join(
@@ -122,7 +144,7 @@ def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> 
             "",
             "## Training",
             "",
-            f"Base: {report['base'] or 'none, from scratch'}; method: {recipe.method.kind}; "
+            f"Base: {base or 'none, from scratch'}; method: {recipe.method.kind}; "
             f"{report['parameters']['learning']:,} of {report['parameters']['all']:,} weights learned; "
             f"{training['steps']:,} steps, {training['tokens']:,} tokens; seed {recipe.seed}.",
             "",
@@ -132,6 +154,19 @@ def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> 
         )
         if line is not None
     )
+
+
+def _without_place(base: str | None) -> str | None:
+    """A base's name, without the folders of this machine that it lies in."""
+    return Path(base).name if base and Path(base).is_absolute() else base
+
+
+def _licence_header(licence: str | None) -> list[str]:
+    """The header's lines for a licence: the hub knows some by a name of its own and takes others as `other`."""
+    known = (licence or "").lower().replace(" ", "-")
+    if known in _HUB_LICENCES:
+        return [f"license: {known}"]
+    return ["license: other", *([f"license_name: {_slug(known)}"] if licence else [])]
 
 
 def _slug(name: str) -> str:

@@ -42,7 +42,8 @@ def test_a_run_becomes_a_candidate_and_then_serves(method: str, opinion_recipe: 
     assert version.aliases == ("candidate",)
     card = (version.folder / "README.md").read_text()
     assert f"accuracy {report['model']['score']:.4f}" in card
-    assert "license: CC0-1.0" in card
+    assert "license: cc0-1.0\n" in card
+    assert "base_model: encoder" in card
     assert str(tmp_path) not in "".join(
         path.read_text() for path in version.folder.glob("*") if path.suffix in (".json", ".md") and method == "full"
     )
