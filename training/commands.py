@@ -94,7 +94,8 @@ def _check(options: argparse.Namespace, house: Any) -> dict[str, Any]:
 
 def _run(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     from training.publish import publish
-    from training.run import new_run_folder, run
+    from training.run import run
+    from training.run_folder import new_run_folder
 
     recipe = _recipe(options)
     folder = Path(options.folder).absolute() if options.folder else new_run_folder(recipe, house.home)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from training.data import load_data
 from training.errors import Interrupted, NonFinite, ProcessesDiffer
-from training.run import Run, recipe_of
+from training.run import Run
+from training.run_folder import recipe_of
 from training.team import Team
 
 

@@ -1,24 +1,14 @@
-"""One run from recipe to report: its folder, its lock, its fingerprint, and the order in which things happen.
-
-A run folder holds the recipe, the data as it was read, `metrics.jsonl`, checkpoints, the trained model and the report.
-"""
+"""One run from recipe to report: the order in which things happen, at its beginning and when it is resumed."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from models.probes import write_probes
 from training import checkpoint as checkpoints
@@ -27,37 +17,26 @@ from training.batches import Plan, make_plan
 from training.chance import kept_chance, seed_all
 from training.checks import DataReport, check_data
 from training.data import Splits, load_data
-from training.errors import (
-    Changed,
-    NoCheckpoint,
-    OneProcess,
-    OutOfMemory,
-    ProcessLost,
-    RunBusy,
-    RunExists,
-    RunNotFound,
-    TooLong,
-    TrainingError,
-)
+from training.errors import NoCheckpoint, OneProcess, RunExists, RunNotFound, TooLong
 from training.evaluation import judge_folder
 from training.events import require_tensorboard
 from training.features import Features, make_features
 from training.feed import Feed
+from training.fingerprint import hash_of, hold
+from training.guards import memory_named, stoppable, together
 from training.learner import Learner, make_learner
 from training.optimizer import make_optimizer, make_schedule
-from training.recipe import Recipe, recipe_from
+from training.recipe import Recipe
 from training.report import judged_rows, write_report
+from training.run_folder import keep_recipe, locked, new_run_folder, recipe_of, told, write
 from training.scratch import base_for
 from training.shared_steps import steps_of
-from training.steps import Steps
+from training.steps import out_of_patience, rewind
 from training.tasks import open_task
 from training.tasks.base import Task
 from training.team import ALONE, Team, processes_here
 
 Show = Callable[[dict[str, Any]], None]
-BASE = "base.json"
-_FREE = {"evaluation", "gate", "publish"}  # may change between the start and a resume
-_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors")
 
 
 def run(
@@ -79,14 +58,9 @@ def run(
     if (folder / "run.json").exists():
         raise RunExists(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), _told(folder):
-        _write(folder / "recipe.json", recipe.resolved() | {"data_from": str(recipe.path.parent)})
+    with locked(folder), told(folder):
+        keep_recipe(folder, recipe)
         return Run(recipe, folder, home, show, team).whole(resume=None)
-
-
-def new_run_folder(recipe: Recipe, home: Path) -> Path:
-    """Where a run that begins now goes."""
-    return home / "runs" / f"{recipe.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
 
 def resume(
@@ -104,30 +78,14 @@ def resume(
         Changed: data, recipe, code or libraries are not what they were, and `allow_changed` is not set.
     """
     recipe = recipe_of(folder)
-    with _locked(folder), _told(folder):
+    with locked(folder), told(folder):
         found = checkpoints.newest_checkpoint(
             folder / "checkpoints", lambda sentence: show({"event": "warning", "message": sentence})
         )
         if found is None:
             raise NoCheckpoint(folder.name, "has no whole checkpoint to go on from")
+        show({"event": "resumed", "message": f"Goes on from {found.name}."})
         return Run(recipe, folder, home, show, team).whole(resume=found, allow_changed=allow_changed)
-
-
-def recipe_of(folder: Path) -> Recipe:
-    """The recipe of a run folder, its data paths as they were.
-
-    Raises:
-        RunNotFound: no run there.
-    """
-    try:
-        facts = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunNotFound(folder.name, "is not there or has no recipe.json") from error
-    table = {key: facts[key] for key in ("name", "base", "seed") if facts[key] is not None}
-    table["task"] = {"kind": facts["task"], **facts["options"]}
-    for part in ("data", "method", "training", "evaluation", "gate", "publish"):
-        table[part] = {key: value for key, value in facts[part].items() if value is not None}
-    return recipe_from(table, Path(facts["data_from"]) / f"{facts['name']}.toml")
 
 
 class Run:
@@ -147,8 +105,8 @@ class Run:
         splits = load_data(self.recipe, self.task.columns, self.folder / "data", self.task.layout)
         found = check_data(self.recipe, self.task.columns, splits)
         self.task.prepare(splits)
-        _write(self.folder / "data.json", found.to_json() | {"fingerprint": splits.fingerprint})
-        self._fingerprint(splits, resume is not None, allow_changed)
+        write(self.folder / "data.json", found.to_json() | {"fingerprint": splits.fingerprint})
+        hold(self.folder, self.recipe, splits, self.home, resumed=resume is not None and not allow_changed)
         return self._finish(self.learn(splits, resume), splits, found)
 
     def learn(self, splits: Splits, resume: Path | None) -> Learner:
@@ -161,7 +119,7 @@ class Run:
         features = self._features(learner, splits)
         learner.fit_attention(features.lengths, bf16)
         plan = make_plan(features.lengths, self.recipe.training, self.recipe.seed)
-        self.team.agree(_hash(splits.fingerprint + json.dumps(plan.batches)))
+        self.team.agree(hash_of(splits.fingerprint + json.dumps(plan.batches)))
         self._train(learner, features, plan, splits, resume, bf16)
         return learner
 
@@ -195,7 +153,8 @@ class Run:
             checkpoints.load_optimizer(resume, learner.model, optimizer, schedule)
         learns, every = learner.parameters
         self.show({"event": "began", "steps": plan.steps, "rows": len(features), "learns": learns, "of": every})
-        if place.step >= plan.steps:
+        rewind(self.folder / "metrics.jsonl", place.step)
+        if place.step >= plan.steps or out_of_patience(self.recipe, place):
             return
         seed = self.recipe.seed
         steps = steps_of(self.team)(
@@ -212,18 +171,14 @@ class Run:
             from training.trainer import train_with_trainer as train
         else:
             from training.loop import train_with_loop as train
-        with self._stoppable(), _memory(steps, features), self._together(steps), byte_dropout(), closing(steps):
+        with (
+            stoppable(self._asked),
+            memory_named(steps, features),
+            together(team, steps),
+            byte_dropout(),
+            closing(steps),
+        ):
             train(learner.model, self.task, feed, steps, optimizer, schedule, training, bf16)
-
-    @contextmanager
-    def _together(self, steps: Steps) -> Iterator[None]:
-        """Names the end of another process, which the next exchange with it comes upon."""
-        try:
-            yield
-        except RuntimeError as error:
-            if self.team.processes == 1 or "onnection" not in str(error):
-                raise
-            raise ProcessLost(self.folder, steps.place.step) from error
 
     def _judge(self, learner: Learner, splits: Splits, step: int) -> tuple[float, dict[str, float]]:
         """The model as it is now, on the validation part; leaves chance and the model as they were."""
@@ -267,39 +222,19 @@ class Run:
 
     def _best(self) -> Path | None:
         newest = checkpoints.newest_checkpoint(self.folder / "checkpoints")
-        if newest is None:
-            return None
-        step = checkpoints.read_place(newest).best_step
-        best = self.folder / "checkpoints" / f"checkpoint-{step or 0:07}"
-        return best if step is not None and checkpoints.damage(best) is None else newest
-
-    def _fingerprint(self, splits: Splits, resumed: bool, allow_changed: bool) -> None:
-        from models.registry_facts import Base
-
-        base = Base.of(self.recipe.base, self.home) if self.recipe.base else None
-        facts = fingerprint(self.recipe, splits) | ({"base": base.label} if base else {})
-        path = self.folder / "fingerprint.json"
-        if not resumed or allow_changed:
-            _write(path, facts)
-            if base:  # publishing asks for the base as it was now
-                _write(self.folder / BASE, dict(base.__dict__))
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if changes := [_change(key, before.get(key), facts.get(key)) for key in facts if before.get(key) != facts[key]]:
-            raise Changed(self.folder, changes)
-
-    @contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """Ctrl-C and a termination signal end the run after the step that is being made, with a checkpoint."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {one: signal.signal(one, lambda *_: self._asked.set()) for one in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+        step = checkpoints.read_place(newest).best_step if newest is not None else None
+        if newest is None or step is None:
+            return newest
+        best = newest.with_name(f"checkpoint-{step:07}")
+        if problem := checkpoints.damage(best):
+            self.show(
+                {
+                    "event": "warning",
+                    "message": f"The best checkpoint {best.name} is damaged ({problem}); the newest serves instead.",
+                }
+            )
+            return newest
+        return best
 
 
 def settle(recipe: Recipe) -> bool:
@@ -335,31 +270,6 @@ def judge_again(folder: Path, *, home: Path, model: str | None = None) -> dict[s
     return judge_folder(task, wanted, home, rows).to_json() | {"judged_on": name, "model": model or folder.name}
 
 
-def fingerprint(recipe: Recipe, splits: Splits) -> dict[str, str]:
-    """What a resumed run must have in common with its beginning, as facts with short values."""
-    settings = {key: value for key, value in recipe.resolved().items() if key not in _FREE}
-    threads = recipe.training.threads or os.cpu_count() or 1
-    return {
-        "recipe": _hash(json.dumps(settings, sort_keys=True)),
-        "data": splits.fingerprint[:16],
-        "code": _code(),
-        "threads": str(threads),
-        **{name: version(name) for name in _LIBRARIES},
-    }
-
-
-def _code() -> str:
-    """A hash of the code that decides what a run computes."""
-    import models.prompts
-
-    files = [*sorted(Path(__file__).parent.rglob("*.py")), Path(models.prompts.__file__)]
-    return _hash("".join(path.read_text(encoding="utf-8") for path in files))
-
-
-def _change(key: str, before: str | None, now: str | None) -> str:
-    return f"{key} ({before} -> {now})" if key in (*_LIBRARIES, "threads") else f"the {key}"
-
-
 def window_of(learner: Learner) -> int:
     """Most tokens that the base reads at once."""
     from models.files import read_config
@@ -374,71 +284,3 @@ def _forget(folder: Path) -> None:
 
     unload_all()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _memory(steps: Steps, features: Features) -> Iterator[None]:
-    """Turns running out of memory into advice."""
-    import torch
-
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _too_big(steps, features) from error
-    except RuntimeError as error:
-        if "not enough memory" not in str(error) and "out of memory" not in str(error):
-            raise
-        raise _too_big(steps, features) from error
-
-
-def _too_big(steps: Steps, features: Features) -> OutOfMemory:
-    rows = [row for batch in steps.plan.of_step(steps.place.step) for row in batch]
-    return OutOfMemory(steps.place.step + 1, len(rows), max(features.lengths[row] for row in rows))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the run folder; the system lets go of it when the process dies, however it dies."""
-    if not folder.is_dir():
-        raise RunNotFound(folder.name, "is not there")
-    lock = FileLock(folder / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunBusy(folder, _holder(folder)) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Keeps `run.json`: what state the run is in, and the process that has it."""
-    facts: dict[str, Any] = {"process": os.getpid(), "began": datetime.now(UTC).isoformat(timespec="seconds")}
-    _write(folder / "run.json", facts | {"state": "running"})
-    try:
-        yield
-    except BaseException as error:
-        code = error.code if isinstance(error, TrainingError) else getattr(error, "code", type(error).__name__)
-        state = "interrupted" if code in ("interrupted", "KeyboardInterrupt") else "failed"
-        _write(folder / "run.json", facts | {"state": state, "code": code, "message": str(error)})
-        raise
-    _write(folder / "run.json", facts | {"state": "finished", "ended": datetime.now(UTC).isoformat(timespec="seconds")})
-
-
-def _holder(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["process"])
-    except (OSError, ValueError, KeyError):
-        return "unknown"
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

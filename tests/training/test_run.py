@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training import checkpoint as checkpoints
+from training import fingerprint
 from training import run as running
 from training.errors import (
     Changed,
@@ -29,7 +30,8 @@ from training.errors import (
     TooLong,
 )
 from training.recipe import Recipe
-from training.run import recipe_of, resume, run
+from training.run import resume, run
+from training.run_folder import locked, recipe_of
 from training.steps import Steps
 from training.tasks.sequence_classification import SequenceClassification
 
@@ -174,7 +176,7 @@ def test_t08_changed_data_settings_or_libraries_are_named(
     with pytest.raises(Changed, match="the data"):
         resume(folder, home=tmp_path)
     (tmp_path / "rows.jsonl").write_text(rows)
-    monkeypatch.setattr(running, "version", lambda name: "0.0")
+    monkeypatch.setattr(fingerprint, "version", lambda name: "0.0")
     with pytest.raises(Changed, match=r"torch \(.* -> 0\.0\)"):
         resume(folder, home=tmp_path)
     assert resume(folder, home=tmp_path, allow_changed=True)["training"]["steps"] == 6
@@ -216,7 +218,7 @@ def test_t10_running_out_of_memory_gives_advice(
 def test_t11_one_folder_has_one_run(opinion_recipe: Make, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    with running._locked(folder), pytest.raises(RunBusy):
+    with locked(folder), pytest.raises(RunBusy):
         run(opinion_recipe(), home=tmp_path, folder=folder)
     run(opinion_recipe(), home=tmp_path, folder=folder)
     with pytest.raises(RunExists, match="resume"):
