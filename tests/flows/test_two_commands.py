@@ -69,6 +69,18 @@ def test_a_document_goes_in_once_and_answers_with_its_page(embedded_home: Path, 
     assert value(hearth(embedded_home, "explain", "opening hours", "--json"))
 
 
+def test_a_question_to_one_document_is_answered_from_it_alone(embedded_home: Path, handbook: Path) -> None:
+    other = write_pdf(handbook.parent / "other.pdf", ["Every employee of Lund Candles has 31 days of leave a year."])
+    value(hearth(embedded_home, "ingest", str(handbook), "--json"))
+    question = "How many days of leave does an employee have?"
+    for document, days in ((other, "31"), (handbook, "27")):
+        answer = value(hearth(embedded_home, "ask", question, "--json", "--documents", str(document)))
+        assert {source["document"] for source in answer["sources"]} == {document.name}
+        assert days in answer["answer"]
+    silent = value(hearth(embedded_home, "ask", "When was the company founded?", "--json", "--documents", "other.pdf"))
+    assert silent["abstained"]
+
+
 def test_everything_works_with_the_network_cut(embedded_home: Path, handbook: Path) -> None:
     cut = ("unshare", "-n")
     if not shutil.which("unshare") or subprocess.run([*cut, "true"], capture_output=True, check=False).returncode:
