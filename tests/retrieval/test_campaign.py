@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,8 +20,7 @@ from tests.retrieval.campaign.faults import every_point
 from tests.retrieval.campaign.judge import Judge
 from tests.retrieval.campaign.power import rebuilt, recorded, words_until
 from tests.retrieval.campaign.worker import killed_after
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the faults, and is not here")
+from tests.strace import needs_strace
 
 
 @pytest.fixture

@@ -1,15 +1,10 @@
-"""Kills and failing file operations at every point where a library touches the disk, through strace.
-
-A worker is forked with everything loaded, traced, and then told to begin, so that a point costs a quarter of a second.
-"""
+"""Kills and failing file operations at every point where a library touches the disk, a quarter of a second each."""
 
 from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -18,10 +13,9 @@ from pathlib import Path
 
 from tests.retrieval.campaign.judge import Judge
 from tests.retrieval.campaign.worker import Operation, Word, do, listened, once_through, opened, started
+from tests.strace import FAULTS, counting, counts, ended, failing, watched
 
 CALLS = ("pwrite64", "write", "fdatasync", "fsync", "ftruncate", "rename", "renameat2", "unlink", "mkdir")
-FAULTS = {"kill": "signal=KILL", "full": "error=ENOSPC", "io": "error=EIO"}
-_ATTACH_SECONDS = 10.0
 
 BEFORE: list[Operation] = [
     ["put", [[f"old{number}", f"old{number} " + "some words that were there before " * 30] for number in range(6)]],
@@ -51,23 +45,14 @@ def prepared(root: Path) -> Path:
 def traced(path: Path, options: list[str], operations: list[Operation] = DURING) -> tuple[list[Word], int]:
     """(what the worker said, its exit status) of one run under strace with these options."""
     worker, line, begin = started(once_through(operations), path, 0)
-    command = ["strace", "-f", "-qq", *options, "-p", str(worker)]
-    tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said: list[Word] = []
     listener = threading.Thread(target=lambda: said.extend(listened(line)))
     listener.start()
     with begin:
-        deadline = time.monotonic() + _ATTACH_SECONDS
-        while re.search(r"TracerPid:\t0\n", Path(f"/proc/{worker}/status").read_text()):
-            if tracer.poll() is not None or time.monotonic() > deadline:
-                break
-            time.sleep(0.001)
-        begin.send(b"!")
+        tracer = watched(worker, begin, options)
     _, status = os.waitpid(worker, 0)
     listener.join()
-    tracer.wait()
-    assert tracer.stderr is not None
-    tracer.stderr.close()
+    ended(tracer)
     return said, status
 
 
@@ -75,13 +60,10 @@ def counted(root: Path, source: Path) -> Counter[str]:
     """How often each call is made in one run without faults."""
     path, log = root / "counted", root / "log"
     shutil.copytree(source, path)
-    said, status = traced(path, ["-e", f"trace={','.join(CALLS)}", "-o", str(log)])
+    said, status = traced(path, counting(CALLS, log))
     assert status == 0, said[-1:]
     shutil.rmtree(path)
-    lines = log.read_text().splitlines()
-    threads = Counter(line.split()[0] for line in lines)
-    main = threads.most_common(1)[0][0]
-    return Counter(match[1] for line in lines if (match := re.match(rf"{main}\s+(\w+)\(", line)))
+    return counts(log)
 
 
 def every_point(judge: Judge, every: int, budget_seconds: float) -> tuple[dict[str, int], int]:
@@ -104,9 +86,8 @@ def every_point(judge: Judge, every: int, budget_seconds: float) -> tuple[dict[s
                 break
             path = root / "library"
             shutil.copytree(source, path)
-            options = ["-e", f"trace={call}", "-e", f"inject={call}:{FAULTS[fault]}:when={at}", "-o", "/dev/null"]
             judge.sure = before.sure
-            said, _ = traced(path, options)
+            said, _ = traced(path, failing(call, fault, at))
             judge.judge(path, said)
             done[fault] += 1
             shutil.rmtree(path)
