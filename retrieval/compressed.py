@@ -13,7 +13,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from retrieval.exact import Ids, Rows, one_thread, selector
+from retrieval.exact import Ids, Query, Rows, one_thread, selector
 from retrieval.store import Store
 
 CODE = "SQ4"
@@ -55,7 +55,7 @@ class CompressedVectors:
         runs = pieces(ranges, _TRAINED_TOGETHER)
         step = max(1, total // (_TRAINED_A_LIST * lists))
         sample = [store.chunk_vectors(first, last)[1] for first, last in runs[::step]]
-        index.train(np.concatenate(sample))
+        index.train(np.concatenate(sample).astype(np.float32))
         del sample
         made = cls(store, index, total)
         for first, last in pieces(ranges, _READ_AT_ONCE):
@@ -94,14 +94,14 @@ class CompressedVectors:
     def add(self, ids: Ids, vectors: Rows) -> None:
         """Take in the vectors of ids that are not there yet."""
         if len(ids):
-            self._index.add_with_ids(vectors, ids)
+            self._index.add_with_ids(vectors.astype(np.float32), ids)
 
     def remove(self, ids: Ids) -> None:
         """Forget these ids; those that are not there do not matter."""
         if len(ids):
             self._index.remove_ids(faiss.IDSelectorBatch(ids))
 
-    def search(self, vector: Rows, top_k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
+    def search(self, vector: Query, top_k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
         """(chunk id, cosine) of the nearest, best first."""
         wanted = min(_RESCORED * top_k, len(self))
         lists = self._lists_searched(wanted, allowed)
@@ -111,11 +111,11 @@ class CompressedVectors:
         ids, exact = self._store.vectors_of(found)
         if not len(ids):
             return []
-        scores = exact @ vector
+        scores = exact.astype(np.float32) @ vector
         best = np.lexsort((ids, -scores))[:top_k]
         return list(zip(ids[best].tolist(), scores[best].tolist(), strict=True))
 
-    def _candidates(self, vector: Rows, wanted: int, lists: int, allowed: Ids | None) -> Ids:
+    def _candidates(self, vector: Query, wanted: int, lists: int, allowed: Ids | None) -> Ids:
         """Ids of the nearest by their codes, from the lists nearest to the vector."""
         only = None if allowed is None else selector(allowed)
         parameters = faiss.SearchParametersIVF(nprobe=lists, sel=only)  # type: ignore[call-arg]

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
-Rows = NDArray[np.float32]
-"""Unit vectors (n, dimension)."""
+Rows = NDArray[np.float16]
+"""Unit vectors (n, dimension) in the store's 16 bits."""
+Query = NDArray[np.float32]
+"""A unit vector (dimension,)."""
 
 
 class VectorSet(Protocol):
@@ -27,8 +29,8 @@ class VectorSet(Protocol):
     def remove(self, ids: Ids) -> None:
         """Forget these ids; those that are not there do not matter."""
 
-    def search(self, vector: Rows, top_k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
-        """(chunk id, cosine) of the nearest to a unit vector (dimension,); only among sorted ids, if given."""
+    def search(self, vector: Query, top_k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
+        """(chunk id, cosine) of the nearest to a vector; only among sorted ids, if given."""
         ...
 
     def ids(self) -> Ids:
@@ -47,13 +49,13 @@ class ExactVectors:
 
     def add(self, ids: Ids, vectors: Rows) -> None:
         """Take in the vectors of ids that are not there yet."""
-        self._index.add_with_ids(vectors, ids)
+        self._index.add_sa_codes(vectors.view(np.uint8), ids)  # its codes are the store's numbers
 
     def remove(self, ids: Ids) -> None:
         """Forget these ids."""
         self._index.remove_ids(faiss.IDSelectorBatch(ids))
 
-    def search(self, vector: Rows, top_k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
+    def search(self, vector: Query, top_k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
         """(chunk id, cosine) of the nearest, in FAISS's order."""
         only = None if allowed is None else faiss.SearchParameters(sel=selector(allowed))  # type: ignore[call-arg]
         with one_thread():

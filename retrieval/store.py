@@ -167,12 +167,12 @@ class Store(LibraryStore):
         """(chunk id, text) of a range of chunks, ends included."""
         return self.rows("SELECT id, text FROM chunks WHERE id BETWEEN ? AND ?", (first, last))
 
-    def chunk_vectors(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Ids (n) and vectors (n, dimension) of a range of chunks, ends included."""
+    def chunk_vectors(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+        """Ids (n) and vectors (n, dimension), as they are stored, of a range of chunks, ends included."""
         query = "SELECT chunk, value FROM vectors WHERE chunk BETWEEN ? AND ? ORDER BY chunk"
         return _arrays(self.rows(query, (first, last)))
 
-    def vectors_of(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def vectors_of(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
         """Ids (n), ascending, and vectors (n, dimension) of those of these chunks that are still there."""
         found: list[tuple[Any, ...]] = []
         for at in range(0, len(ids), _NAMED_AT_ONCE):
@@ -200,8 +200,8 @@ class Store(LibraryStore):
         return network_file_system(self._folder)
 
 
-def _arrays(rows: Sequence[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _arrays(rows: Sequence[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
     """Ids (n) and vectors (n, dimension) of rows of them."""
     ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
     flat = np.frombuffer(b"".join(row[1] for row in rows), STORED_DTYPE)
-    return ids, flat.reshape(len(rows), -1 if rows else 0).astype(np.float32)
+    return ids, flat.reshape(len(rows), -1 if rows else 0)

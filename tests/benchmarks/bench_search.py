@@ -85,7 +85,7 @@ def recall(library: Library, dense: Any, vectors: Sequence[Vectors]) -> float:
     store: Any = library._store
     for first in range(1, store.chunk_count() + 1, 50_000):
         some, block = store.chunk_vectors(first, first + 49_999)
-        best = np.hstack([best, queries @ block.T])
+        best = np.hstack([best, queries @ block.T.astype(np.float32)])
         ids = np.hstack([ids, np.broadcast_to(some, (len(queries), len(some)))])
         kept = np.argpartition(-best, TOP, axis=1)[:, :TOP]
         best, ids = np.take_along_axis(best, kept, 1), np.take_along_axis(ids, kept, 1)
