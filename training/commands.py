@@ -1,4 +1,4 @@
-"""The training verbs of the command line: check, run, resume, evaluate, publish, list.
+"""The training verbs of the command line: check, run, search, teach, resume, evaluate, publish, list.
 
 Handlers give JSON-able values and import what they need when they run; progress goes to standard error.
 """
@@ -24,6 +24,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     for name, handler, render, words in (
         ("check", _check, _render_check, "what a recipe would do; trains nothing"),
         ("run", _run, _render_report, "train what a recipe says and judge it"),
+        ("search", _search, _render_search, "try values of a recipe's [search] table on its validation part"),
         ("teach", _teach, _render_taught, "write a larger chat model's answers to a chat recipe's prompts"),
     ):
         verb = actions.add_parser(name, parents=[common], help=words)
@@ -33,6 +34,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
         )
         verb.add_argument("--small", action="store_true", help="the recipe's small form, to see it work")
         verb.set_defaults(handler=handler, render=render)
+        if name == "search":
+            verb.add_argument("--trials", type=_count, required=True, metavar="N", help="how many trials in all")
+            verb.add_argument("--folder", metavar="DIR", help="the search's folder (else one under the data folder)")
         if name == "teach":
             verb.add_argument("--teacher", required=True, metavar="MODEL", help="the chat model that answers")
             verb.add_argument("--output", required=True, metavar="F.jsonl", help="where its answers go, to train on")
@@ -126,6 +130,32 @@ def _leading(home: Path) -> Iterator[Team]:
     with team.leading():
         yield team
     team.leave()
+
+
+def _search(options: argparse.Namespace, house: Any) -> dict[str, Any]:
+    from training.search import search
+
+    return search(
+        options.recipe,
+        options.trials,
+        home=house.home,
+        folder=Path(options.folder).absolute() if options.folder else None,
+        changes=dict(map(_assignment, options.set)),
+        small=options.small,
+        show=_progress(options),
+    )
+
+
+def _render_search(value: dict[str, Any]) -> str:
+    best, states = value["best"], [trial["state"] for trial in value["trials"]]
+    values = ", ".join(
+        f"{key} = {one:.4g}" if isinstance(one, float) else f"{key} = {one}" for key, one in best["values"].items()
+    )
+    return (
+        f"{value['metric']} {best['score']:.4f} on the validation part with {values} (trial {best['trial'] + 1} of "
+        f"{len(states)}, {states.count('pruned')} given up early, {states.count('fail')} failed)\n"
+        f"`hearth train run {value['recipe']}` trains and judges it"
+    )
 
 
 def _teach(options: argparse.Namespace, house: Any) -> dict[str, Any]:

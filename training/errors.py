@@ -236,6 +236,45 @@ class Interrupted(TrainingError):
         super().__init__(f"Stopped after step {step:,}; `hearth train resume {run.name}` goes on from there.")
 
 
+class SearchDiffers(TrainingError):
+    """A folder with a search of another recipe, or of other ranges."""
+
+    code = "search_differs"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(
+            f"The folder {folder} holds a search of another recipe or of other ranges: put those back, remove the "
+            "folder, or name another with --folder."
+        )
+
+
+class SearchStopped(TrainingError):
+    """A search that was asked to stop, and carries on with the same command."""
+
+    code = "search_stopped"
+
+    def __init__(self, folder: Path, trials: int) -> None:
+        self.folder, self.trials = folder, trials
+        super().__init__(
+            f"Stopped within trial {trials + 1} of the search in {folder}; the trials before it are kept, and the same "
+            "command carries on."
+        )
+
+
+class NothingFound(TrainingError):
+    """A search of which no trial came to its end."""
+
+    code = "nothing_found"
+
+    def __init__(self, folder: Path, trials: int) -> None:
+        self.folder, self.trials = folder, trials
+        super().__init__(
+            f"None of the {trials} trials in {folder} came to its end: raise --trials, or narrow the ranges of "
+            "[search] (search.sqlite there has what each one tried)."
+        )
+
+
 class GateClosed(TrainingError):
     """A trained model that is not better than what it should replace."""
 

@@ -16,7 +16,9 @@ from training.run_folder import BASE, FINGERPRINT, write
 
 _FREE = {"evaluation", "gate", "publish"}  # may change between the start and a resume
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors")
-_TELLING = {"commands", "errors", "events", "over_ray", "plots", "preview", "publish", "report", "report_page"}
+_TELLING = frozenset(
+    "commands dials errors events over_ray plots preview publish report report_page search toml".split()
+)
 """Modules of this room that tell of a run and decide nothing in it."""
 
 

@@ -205,6 +205,15 @@ def load_recipe(name: str | Path, changes: typing.Mapping[str, Any] | None = Non
         RecipeNotFound: no such file or name.
         RecipeError, UnknownKey, MissingKey: what the file says cannot be used.
     """
+    table, path = recipe_table(name, changes, small=small)
+    table.pop("search", None)  # what `hearth train search` tries; a run has no use for it
+    return recipe_from(table, path)
+
+
+def recipe_table(
+    name: str | Path, changes: typing.Mapping[str, Any] | None = None, *, small: bool = False
+) -> tuple[dict[str, Any], Path]:
+    """A recipe as its file's table with the changes in it, `[search]` still there, and the file; see `load_recipe`."""
     path = recipe_path(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -212,8 +221,8 @@ def load_recipe(name: str | Path, changes: typing.Mapping[str, Any] | None = Non
         raise RecipeError(str(path), "its text", str(error), "TOML in UTF-8") from error
     tried = _small_changes(table.pop("small", None), path.name, wanted=small)
     for key, value in {**tried, **(changes or {})}.items():
-        _put(table, key.split("."), value)
-    return recipe_from(table, path)
+        put(table, key, value)
+    return table, path
 
 
 def _small_changes(table: Any, where: str, *, wanted: bool) -> dict[str, Any]:
@@ -317,10 +326,12 @@ def _typed(value: Any, hint: Any, where: str, key: str) -> Any:
     return value
 
 
-def _put(table: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        table = table.setdefault(key, {})
-    table[keys[-1]] = value
+def put(table: dict[str, Any], key: str, value: Any) -> None:
+    """Sets the value of a dotted key in nested tables."""
+    *outer, last = key.split(".")
+    for name in outer:
+        table = table.setdefault(name, {})
+    table[last] = value
 
 
 def _check(recipe: Recipe, where: str) -> None:
