@@ -25,12 +25,15 @@ from transformers import (
 import hearth
 from models.catalog import find
 from models.chat_adapters import ModelExists
+from models.engines.parity import probe_prompts
 from models.errors import MissingExtra
 from models.exports import programs, whole
 from models.exports.errors import CannotExport, ExportDiffers
 from models.exports.export import Exported, FormName, export
+from models.loading import load_chat
 from models.manifest import intact, read_manifest
 from models.memory import loaded_keys
+from models.prepare import folder_of
 from models.tasks.classifier import TextClassifier
 from tests.models.conftest import chat_tokenizer
 from tests.models.tiny_adapters import save_task_adapter
@@ -292,3 +295,32 @@ def test_the_verb_says_what_it_wrote(
     assert value["parity"]["spread"] <= programs.CHAT_BOUNDS.spread
     assert hearth.main([*words, "--home", str(tmp_path / "home")]) == 1
     assert "model_exists" in capsys.readouterr().err
+
+
+@pytest.mark.real_model
+@pytest.mark.skipif(find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed here")
+@pytest.mark.timeout(600)
+def test_the_embedded_chat_model_answers_in_llama_cpp(embedded_home: Path, tmp_path: Path) -> None:
+    from tests.llama import llama_without_amx
+
+    entry = find("smollm2-135m-instruct", None)
+    made = export(entry, "gguf", tmp_path / "out", home=embedded_home)
+    assert made.parity["agreement"] == 1
+    assert made.size_bytes < 275_000_000  # bfloat16, as the weights are
+    loaded = load_chat(folder_of(entry, embedded_home), name="smollm2")
+    model = llama_without_amx()(str(made.folder / "model.gguf"), n_ctx=512, n_threads=2, logits_all=True, verbose=False)
+    for ids in probe_prompts(loaded.tokenizer)[:2]:
+        text = loaded.tokenizer.decode(ids)
+        assert model.tokenize(text.encode(), add_bos=False, special=True) == ids
+        model.reset()
+        model.eval(ids)
+        same = np.array(model.scores[: len(ids)]).argmax(-1) == loaded.engine.logits(ids).argmax(-1)
+        assert same.mean() > 0.9
+
+
+@pytest.mark.real_model
+@needs_onnx
+@pytest.mark.timeout(600)
+def test_the_embedded_encoder_gives_its_vectors_in_onnxruntime(embedded_home: Path, tmp_path: Path) -> None:
+    made = export(find("all-minilm-l6-v2", None), "onnx", tmp_path / "out", home=embedded_home)
+    assert made.parity["worst"] >= programs.LEAST_COSINE
