@@ -175,8 +175,7 @@ def convert_gguf(
     """
     import torch
 
-    with _gguf_progress(on_fraction):
-        model, tokenizer = load_gguf(gguf, torch.bfloat16)
+    model, tokenizer = load_gguf(gguf, torch.bfloat16, on_fraction)
     if chat_template:
         tokenizer.chat_template = BY_NAME[chat_template]
     with quiet():
@@ -184,15 +183,15 @@ def convert_gguf(
         tokenizer.save_pretrained(target)
 
 
-def load_gguf(gguf: Path, dtype: Any) -> tuple[Any, Any]:
-    """A GGUF file's chat model, dequantised, and its tokenizer.
+def load_gguf(gguf: Path, dtype: Any, on_fraction: Callable[[float], None] = lambda fraction: None) -> tuple[Any, Any]:
+    """A GGUF file's chat model, dequantised, and its tokenizer; `on_fraction` is told 0 to 1.
 
     Raises:
         BrokenModel: the file cannot be read, lacks weights, or holds NaN or infinity.
     """
     import transformers
 
-    with quiet(), as_broken(gguf):
+    with quiet(), _gguf_progress(on_fraction), as_broken(gguf):
         # without dequantize=True the model counts as quantised and can neither be saved nor trained
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),

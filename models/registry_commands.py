@@ -99,8 +99,11 @@ def _render_trials(value: list[dict[str, Any]]) -> str:
 
 
 def _promote(args: argparse.Namespace, house: Any) -> dict[str, Any]:
+    import sys
+
     from models.registry import Registry
 
+    print(f"Checking that every form of {args.name} behaves alike ...", file=sys.stderr)  # takes seconds for adapters
     return _switched(Registry(house.home).promote(args.name), house)
 
 
