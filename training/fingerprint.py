@@ -17,7 +17,7 @@ from training.run_folder import BASE, FINGERPRINT, write
 _FREE = {"evaluation", "gate", "publish"}  # may change between the start and a resume
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "datasets", "safetensors")
 _TELLING = frozenset(
-    "commands dials errors events over_ray plots preview publish report report_page search toml".split()
+    "commands dials errors events over_ray plots preview publish report report_page search search_trial toml".split()
 )
 """Modules of this room that tell of a run and decide nothing in it."""
 

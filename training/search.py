@@ -9,14 +9,10 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training import checkpoint as checkpoints
-from training.batches import Plan
-from training.data import Splits, load_data
 from training.dials import Dial, read_dials
 from training.errors import (
     Interrupted,
@@ -26,13 +22,11 @@ from training.errors import (
     OutOfMemory,
     SearchDiffers,
     SearchStopped,
-    TooFewRows,
 )
-from training.features import Features
-from training.learner import Learner
 from training.recipe import Recipe, put, recipe_from, recipe_table
 from training.run import Run
 from training.run_folder import locked, told, write
+from training.search_trial import Trial
 from training.sources import HUB
 from training.team import ALONE
 from training.toml import to_toml
@@ -45,7 +39,6 @@ BEST, STORE = "best.toml", "search.sqlite"
 
 _FIRST_BY_CHANCE = 5  # trials before the sampler learns from those that were
 _UNPRUNED = 3  # trials that are trained to their end whatever they score
-_LOOKS = 4  # evaluations of a trial where the recipe asks for none
 
 
 def search(
@@ -207,7 +200,7 @@ class _Search:
 
         recipe = recipe_from(_with(self._table, values), self._recipe.path)
         try:
-            return _Trial(recipe, folder, self._home, look, ALONE).score()
+            return Trial(recipe, folder, self._home, look, ALONE).score()
         finally:
             for path in folder.iterdir():
                 if path.name != "metrics.jsonl":
@@ -234,38 +227,6 @@ class _Search:
         found = {"metric": metric, "best": best, "trials": rows, "recipe": str(self._folder / BEST)}
         write(self._folder / "search.json", found)
         return found | {"folder": str(self._folder)}
-
-
-class _Trial(Run):
-    """A run that ends with its validation score; nothing of it is judged on the test part."""
-
-    def score(self) -> float:
-        """The best score on the way.
-
-        Raises:
-            TooFewRows: there is no validation part.
-        """
-        splits = load_data(self.recipe, self.task.columns, self.folder / "data", self.task.layout)
-        if not len(splits.validation):
-            raise TooFewRows(
-                ", ".join(self.recipe.data.train),
-                "a search judges its trials on the validation part, and there is none; set data.split.validation.",
-            )
-        self.task.prepare(splits)
-        self.learn(splits, None)
-        newest = checkpoints.newest_checkpoint(self.folder / "checkpoints")
-        best = checkpoints.read_place(newest).best_score if newest else None
-        assert best is not None, "the last step of a run is always judged"
-        return best
-
-    def _train(
-        self, learner: Learner, features: Features, plan: Plan, splits: Splits, resume: Path | None, bf16: bool
-    ) -> None:
-        training = self.recipe.training
-        if not training.evaluate_every_steps:
-            every = max(1, plan.steps // _LOOKS)
-            self.recipe = replace(self.recipe, training=replace(training, evaluate_every_steps=every))
-        super()._train(learner, features, plan, splits, resume, bf16)
 
 
 def _value_at(table: Mapping[str, Any], key: str) -> Any:

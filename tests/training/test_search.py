@@ -14,6 +14,7 @@ from hearth import main
 from tests.training.conftest import opinions, write_rows
 from training import run as running
 from training import search as searching
+from training import search_trial
 from training.dials import Dial, Range, read_dials
 from training.errors import (
     MissingExtra,
@@ -96,8 +97,8 @@ def test_no_trial_sees_the_test_part(recipe: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(running, "judge_folder", seen)
     monkeypatch.setattr(running, "write_report", lambda *_: pytest.fail("reported on the test part"))
     splits: list[Any] = []
-    load = searching.load_data
-    monkeypatch.setattr(searching, "load_data", lambda *given: splits.append(load(*given)) or splits[-1])
+    load = search_trial.load_data
+    monkeypatch.setattr(search_trial, "load_data", lambda *given: splits.append(load(*given)) or splits[-1])
     searching.search(recipe, 1, home=tmp_path)
     validation = {row["text"] for row in splits[0].validation}
     assert judged
