@@ -172,7 +172,8 @@ def _missing(given: Any, column: Column) -> str | None:
     """Why a row is left out for this value; None where it is not."""
     if given is None or (isinstance(given, float) and math.isnan(given)):
         return f"no {column.name}" if column.required else None
-    if column.kind == "text" and not column.blank and isinstance(given, str) and not given.strip():
+    holds_one = column.kind in ("text", "label", "number")
+    if holds_one and not column.blank and isinstance(given, str) and not given.strip():
         return f"empty {column.name}"
     return None
 

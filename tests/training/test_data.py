@@ -130,9 +130,10 @@ def test_t01_a_file_in_another_encoding_and_one_that_is_not_there(opinion_recipe
 
 def test_t02_rows_without_text_are_left_out_and_counted(opinion_recipe: Make, tmp_path: Path) -> None:
     rows = [*opinions(10), {"text": " ", "label": "good"}, {"text": None, "label": "bad"}, {"text": "x", "label": None}]
+    rows.append({"text": "y", "label": ""})  # what an empty cell of a table is
     write_rows(tmp_path / "rows.jsonl", rows)
     splits = loaded(opinion_recipe(), tmp_path)
-    assert splits.dropped == {"empty text": 1, "no text": 1, "no label": 1}
+    assert splits.dropped == {"empty text": 1, "no text": 1, "no label": 1, "empty label": 1}
     assert len(all_rows(splits)) == 10
 
 
