@@ -88,8 +88,11 @@ class Saves:
         while killed < self.moments:
             seconds = chance.uniform(0, longest)
             state = self._one(run_folder, place, rest, f"kill after {seconds:.4f} s", None, seconds)
-            killed += state.killed
-            self.states.append(state)
+            if state.killed:
+                killed += 1
+                self.states.append(state)
+            else:  # it came after the end
+                shutil.rmtree(state.folder)
 
     def _one(
         self, run_folder: Path, place: Place, rest: tuple[Any, ...], what: str, options: list[str] | None,
