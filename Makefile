@@ -1,5 +1,5 @@
 # Hearth: `make chat` opens the assistant, `make check` runs the quick tests, `make test` runs everything but the
-# twenty minutes of kills and failing disks, which are `make campaign`.
+# half hour of kills and failing disks, which are `make campaign`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 RUN    := $(VENV)/bin
