@@ -73,7 +73,7 @@ def test_the_python_example_runs(embedded_home: Path, tmp_path: Path, monkeypatc
     write_pdf(tmp_path / "handbook.pdf", ["Welcome to the company.", "Every employee has 27 days of leave a year."])
     said: list[str] = []
     exec(blocks("python")[0], {"print": lambda *parts: said.append(" ".join(map(str, parts)))})
-    assert "27 days" in said[0]
+    assert "27" in said[0]
     assert said[1].startswith("1 handbook.pdf 2 ")
 
 

@@ -32,7 +32,11 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny BERT without a head, whose tokenizer joins pairs; treat it as read-only."""
-    return save_bert(tmp_path_factory.mktemp("bert"), BertModel, window=48, initializer_range=0.1)
+    without_dropout = {
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }  # so small, it learns nothing by it
+    return save_bert(tmp_path_factory.mktemp("bert"), BertModel, window=48, initializer_range=0.1, **without_dropout)
 
 
 def opinions(count: int, seed: int = 0) -> list[dict[str, Any]]:
