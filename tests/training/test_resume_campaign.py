@@ -115,6 +115,7 @@ def test_t05_a_run_stopped_at_any_of_fifty_steps_ends_bit_for_bit_the_same(
     kind: str, opinion_recipe: Make, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began, recipe, exact = time.monotonic(), opinion_recipe(training__steps=51, **KINDS[kind]), 0
+    assert json.loads(Path(str(recipe.base), "config.json").read_text())["hidden_dropout_prob"] > 0
     run(recipe, home=memory, folder=memory / "whole")
     whole = learned(memory / "whole")
     for step in range(1, 51):
