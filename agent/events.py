@@ -46,11 +46,26 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """What a question over many documents read: of `total` documents, `read` were read and `silent` of them say nothing.
+
+    `unread` names the documents that were left out, and `in_part` those too long to be read as a whole.
+    """
+
+    total: int
+    read: int
+    silent: int
+    unread: tuple[str, ...] = ()
+    in_part: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the assistant said, what it rests on, and what it cost.
 
     `supported` is None where nothing could be checked (a reply without documents); `abstained` is True when the
-    documents do not answer the question and the text says so; `cut_off` when a token or time limit or a Stop ended it.
+    documents do not answer the question and the text says so; `cut_off` when a token or time limit or a Stop ended it;
+    `coverage` belongs to a question over many documents.
     """
 
     text: str
@@ -63,6 +78,7 @@ class Answer:
     prompt_tokens: int = 0
     new_tokens: int = 0
     cut_off: bool = False
+    coverage: Coverage | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The answer as `hearth ask --json` prints it."""
@@ -92,6 +108,16 @@ class ToolFinished:
     milliseconds: float
     error: str | None = None
     kind: Literal["tool_finished"] = "tool_finished"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long piece of work is: `done` of `total`, and what is being read, such as `page 12 of report.pdf`."""
+
+    done: int
+    total: int
+    what: str
+    kind: Literal["progress"] = "progress"
 
 
 @dataclass(frozen=True)
@@ -127,4 +153,4 @@ class Failed:
     kind: Literal["failed"] = "failed"
 
 
-Event = ToolStarted | ToolFinished | SourcesFound | Token | Answered | Failed
+Event = ToolStarted | ToolFinished | Progress | SourcesFound | Token | Answered | Failed
