@@ -46,3 +46,12 @@ class UnknownTool(AgentError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name, self.known = name, tuple(known)
         super().__init__(f"There is no tool {name!r}; choose one of: {', '.join(known)}.")
+
+
+class UnknownProposal(AgentError):
+    """A proposal was confirmed that is not waiting."""
+
+    code = "unknown_proposal"
+
+    def __init__(self, proposal: str) -> None:
+        super().__init__(f"No proposal {proposal!r} is waiting: it was confirmed already, or too many came after it.")

@@ -47,7 +47,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a question over many documents read: of `total` documents, `read` were read and `silent` of them say nothing.
+    """What a question over many documents read: of `total` documents, `read` were read and `silent` of them are silent.
 
     `unread` names the documents that were left out, and `in_part` those too long to be read as a whole.
     """
@@ -65,7 +65,8 @@ class Answer:
 
     `supported` is None where nothing could be checked (a reply without documents); `abstained` is True when the
     documents do not answer the question and the text says so; `cut_off` when a token or time limit or a Stop ended it;
-    `coverage` belongs to a question over many documents.
+    `coverage` belongs to a question over many documents. `tool` names the tool that gave it, the last one of several;
+    `data` is what that tool gave as plain JSON, such as the probability of each label.
     """
 
     text: str
@@ -79,6 +80,7 @@ class Answer:
     new_tokens: int = 0
     cut_off: bool = False
     coverage: Coverage | None = None
+    data: Any = None
 
     def to_json(self) -> dict[str, Any]:
         """The answer as `hearth ask --json` prints it."""
@@ -121,6 +123,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Proposed:
+    """A tool with an effect would be called; nothing happens until the person confirms the `id`."""
+
+    id: str
+    tool: str
+    arguments: dict[str, Any]
+    kind: Literal["proposed"] = "proposed"
+
+
+@dataclass(frozen=True)
 class SourcesFound:
     """The passages the answer will be written from, best first."""
 
@@ -153,4 +165,4 @@ class Failed:
     kind: Literal["failed"] = "failed"
 
 
-Event = ToolStarted | ToolFinished | Progress | SourcesFound | Token | Answered | Failed
+Event = ToolStarted | ToolFinished | Progress | Proposed | SourcesFound | Token | Answered | Failed

@@ -17,10 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.errors import BadSetting, UnknownSetting
+from agent.setting_tables import PARSERS
 from models.home import data_home
 from models.profiles import AUTO, PROFILE_NAMES
 
 _ENGINES = ("auto", "torch", "openvino")
+_STRATEGIES = ("auto", "router", "loop")
 _PROFILES = (AUTO, *PROFILE_NAMES)
 _NAMES = "a name, hub id or folder; empty takes what is promoted, else the profile's"
 PREFIX = "HEARTH_"
@@ -92,6 +94,22 @@ class Settings:
     tasks: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}),
         metadata={"help": "the models of the tasks that `hearth task list` shows, as task = name", "check": None},
+    )
+    mcp: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}),
+        metadata={"help": "MCP servers whose tools may be used, as name = command of this machine", "check": None},
+    )
+    strategy: str = _setting(
+        "auto",
+        "who picks the tools: router, the model itself in a loop, or auto by what the chat model can do",
+        lambda v: v in _STRATEGIES,
+        "auto, router or loop",
+    )
+    tool_timeout_seconds: float = _setting(300.0, "the longest one tool may take", _positive, "a number above 0")
+    loop_model_calls: int = _setting(8, "model calls of one answer in a loop", _positive, "a whole number above 0")
+    loop_tool_calls: int = _setting(12, "tool calls of one answer in a loop", _positive, "a whole number above 0")
+    loop_tokens: int = _setting(
+        40_000, "tokens read and written by one answer in a loop", _positive, "a whole number above 0"
     )
     library_url: str = _setting(
         "",
@@ -225,8 +243,8 @@ def _parse(name: str, raw: Any, origin: str) -> Any:
     specs = _specs()
     if name not in specs or name == "home":
         raise UnknownSetting(name, origin, difflib.get_close_matches(name, specs, n=2))
-    if name == "tasks":
-        return _parse_tasks(raw, origin)
+    if name in PARSERS:
+        return PARSERS[name](raw, origin)
     kind = type(specs[name].default)
     expected = specs[name].metadata["expected"] or {str: "text", int: "a whole number", float: "a number"}[kind]
     try:
@@ -237,19 +255,3 @@ def _parse(name: str, raw: Any, origin: str) -> Any:
     if type(value) is not kind or (check and not check(value)):
         raise BadSetting(name, _hidden(raw), origin, expected)
     return value
-
-
-def _parse_tasks(raw: Any, origin: str) -> Mapping[str, str]:
-    """`[tasks]` of the file, or `task=model,task=model` of the environment."""
-    from models.pipelines.table import PIPELINE_TASKS
-
-    if isinstance(raw, str):
-        pairs = [pair.partition("=") for pair in raw.split(",") if pair.strip()]
-        raw = {task.strip(): model.strip() for task, _, model in pairs}
-    if not isinstance(raw, Mapping) or not all(isinstance(model, str) for model in raw.values()):
-        raise BadSetting("tasks", raw, origin, "a table of task = model name")
-    for task in raw:
-        if task not in PIPELINE_TASKS:
-            nearest = difflib.get_close_matches(task, PIPELINE_TASKS, n=2, cutoff=0.4)
-            raise UnknownSetting(f"tasks.{task}", origin, nearest)
-    return MappingProxyType({task: model for task, model in raw.items() if model})

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from agent.assembly import House
     from agent.request import AnyLibrary
 
-NAMES = ("classify", "translate", "summarize", "extract", "entities", "compare", "list_documents")
+NAMES = (
+    *("search", "answer", "classify", "translate", "summarize", "extract", "entities", "compare"),
+    "list_documents",
+)
 
 
 def build_tools(house: House, library: Callable[[], AnyLibrary] | None = None) -> list[BaseTool]:
@@ -24,19 +27,25 @@ def build_tools(house: House, library: Callable[[], AnyLibrary] | None = None) -
         house: whose models serve.
         library: what the tools may read, such as one user's part; None is the house's whole library.
     """
+    from agent.assistant import Assistant
+    from agent.tools.answer import answer_tool
     from agent.tools.classify import classify_tool
     from agent.tools.compare import compare_tool
     from agent.tools.entities import entities_tool
     from agent.tools.extract import extract_tool
     from agent.tools.list_documents import list_documents_tool
     from agent.tools.pipelines import pipeline_tools
+    from agent.tools.search import search_tool
     from agent.tools.summarize import summarize_tool
     from agent.tools.translate import translate_tool
     from models.tasks import Tasks
 
     tasks = Tasks.of(house)
     library = library or house.library
+    read = library
     return [
+        search_tool(read),
+        answer_tool(lambda: Assistant(house.chat_model(), read(), house.settings)),
         classify_tool(tasks),
         translate_tool(tasks),
         summarize_tool(tasks, library),
