@@ -258,7 +258,7 @@ class LocalChatModel(BaseChatModel):
             call = replace(call, tool_call_bias=0.0)
         loaded = self.load()
         limit = prompt_limit(loaded.window, call.max_new_tokens)
-        tools = call.offer.tools if call.offer.names else None
+        tools = call.offer.shown if call.offer.names else None
         prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
         answer = Answer(loaded, self._engine(loaded), prompt, call)
         parser = CallParser(call.offer.names)

@@ -6,6 +6,7 @@ The grammar engine is llguidance; a `Constraint` is compiled once and gives each
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ _DATA = ("enum", "const", "default", "examples", "required")
 """Keywords whose value is data and no schema."""
 _NAMED = ("properties", "$defs", "definitions")
 """Keywords whose value holds schemas by name."""
+SUBSTRING_OF = "x-substring-of"
+"""The keyword of a tool's argument that must be words of a given text, as they stand there."""
+_PIECE = re.compile(r"\w+|\s+|[^\w\s]")
 
 _tokenizers: WeakKeyDictionary[Any, LLTokenizer] = WeakKeyDictionary()
 _building = threading.Lock()
@@ -95,6 +99,12 @@ def regex(pattern: str) -> Constraint:
 def lark(grammar: str, what: str) -> Constraint:
     """A text of a Lark grammar in llguidance's dialect; `what` names it in errors."""
     return _checked(LLMatcher.grammar_from_lark(grammar), what, what)
+
+
+def substring_terminal(text: str) -> str:
+    """A terminal's body in llguidance's Lark: any run of the text's words and marks, as JSON escapes them."""
+    pieces = [json.dumps(piece, ensure_ascii=False)[1:-1] for piece in _PIECE.findall(text)]
+    return "%regex " + json.dumps({"substring_chunks": pieces})
 
 
 class GrammarProcessor(LogitsProcessor):

@@ -38,6 +38,11 @@ def chat_messages(message: str, history: Sequence[BaseMessage]) -> list[BaseMess
     return [SystemMessage(system), *history, HumanMessage(message)]
 
 
+def call_messages(message: str) -> list[BaseMessage]:
+    """A message from which the arguments of one offered tool are to be taken."""
+    return [SystemMessage("Call the tool with what the message says. Copy its words."), HumanMessage(message)]
+
+
 def label_messages(text: str, labels: Sequence[str]) -> list[BaseMessage]:
     """A text to be given one of several labels; the likelihood of each label as the reply is what is read."""
     return [

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
-from models.constrained import Constraint, closed_schema, lark
+from models.constrained import SUBSTRING_OF, Constraint, closed_schema, lark, substring_terminal
 from models.errors import BadOption
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -33,14 +33,20 @@ class Offer:
     names: tuple[str, ...] = ()
     required: bool = False
 
+    @property
+    def shown(self) -> tuple[dict[str, Any], ...]:
+        """The tools as the model is shown them: texts whose words an argument must be stand in the messages."""
+        return tuple(_without_texts(tool) for tool in self.tools)
+
     def constraint(self, max_new_tokens: int) -> Constraint | None:
         """The grammar of the answer: calls that the tools' schemas accept, or where none is required plain text."""
         if not self.names:
             return None
         functions = [_function(tool) for tool in self.tools]
-        calls = [_call_grammar(function, max_new_tokens) for function in functions if function["name"] in self.names]
-        rules = [f"one: {' | '.join(f'call_{index}' for index in range(len(calls)))}"]
-        rules += [f"call_{index}: {call}" for index, call in enumerate(calls)]
+        offered = [function for function in functions if function["name"] in self.names]
+        rules = [f"one: {' | '.join(f'call_{index}' for index in range(len(offered)))}"]
+        for index, function in enumerate(offered):
+            rules += _call_grammar(f"call_{index}", function, max_new_tokens)
         if self.required:
             rules.insert(0, f'start: "{OPEN}\\n" one "\\n{CLOSE}"')
         else:
@@ -148,16 +154,48 @@ def _function(tool: dict[str, Any]) -> dict[str, Any]:
     return function
 
 
-def _call_grammar(function: dict[str, Any], max_new_tokens: int) -> str:
+def _without_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_texts(inner) for key, inner in value.items() if key != SUBSTRING_OF}
+    return value
+
+
+def _call_grammar(rule: str, function: dict[str, Any], max_new_tokens: int) -> list[str]:
+    """The rules of one call, the first named `rule`."""
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    properties = parameters.get("properties") or {}
+    if any(SUBSTRING_OF in schema for schema in properties.values() if isinstance(schema, dict)):
+        return _member_rules(rule, function["name"], properties, max_new_tokens)
     schema = {
         "type": "object",
         "properties": {"name": {"const": function["name"]}, "arguments": closed_schema(parameters, max_new_tokens)},
         "required": ["name", "arguments"],
         "additionalProperties": False,
-        "x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
     }
-    return f"%json {json.dumps(schema)}"
+    return [f"{rule}: {_json_of(schema)}"]
+
+
+def _member_rules(rule: str, name: str, properties: dict[str, Any], max_new_tokens: int) -> list[str]:
+    """A call written member by member, all of them, as a text's part cannot be said in a JSON schema."""
+    opening = f'{{"name": {json.dumps(name)}, "arguments": {{'
+    parts, rules = [json.dumps(opening)], []
+    for index, (member, schema) in enumerate(properties.items()):
+        parts.append(json.dumps(f"{', ' if index else ''}{json.dumps(member)}: "))
+        value = f"{rule}_{index}"
+        parts.append(value)
+        if SUBSTRING_OF in schema:
+            rules += [
+                f'{value}: "\\"" {value.upper()} "\\""',
+                f"{value.upper()}: {substring_terminal(schema[SUBSTRING_OF])}",
+            ]
+        else:
+            rules.append(f"{value}: {_json_of(closed_schema(schema, max_new_tokens))}")
+    return [f"{rule}: {' '.join(parts)} {json.dumps('}}')}", *rules]
+
+
+def _json_of(schema: dict[str, Any]) -> str:
+    spacing = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    return f"%json {json.dumps({**schema, 'x-guidance': spacing})}"
 
 
 def _text(text: str) -> list[AIMessageChunk]:

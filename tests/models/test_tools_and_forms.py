@@ -73,6 +73,24 @@ def test_a_named_tool_is_the_one_that_is_called(model: LocalChatModel) -> None:
         assert [call["name"] for call in message.tool_calls] == ["plus"]
 
 
+@pytest.mark.parametrize("message", ['Say "good day" \\ now\nin French, très bien', "x"])
+def test_an_argument_is_words_of_a_text_where_it_must_be(model: LocalChatModel, message: str) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"text": {"type": "string", "x-substring-of": message}, "to": {"enum": ["German", "French"]}},
+    }
+    translate = {"type": "function", "function": {"name": "translate", "description": "x", "parameters": parameters}}
+    bound = model.bind_tools([translate], tool_choice="translate")
+    for seed in range(5):
+        answer = bound.invoke(message, temperature=2.0, seed=seed)
+        assert isinstance(answer, AIMessage)
+        assert answer.tool_calls[0]["args"]["text"] in message
+        assert answer.tool_calls[0]["args"]["to"] in ("German", "French")
+    tools = offer([translate], "translate")
+    assert "x-substring-of" not in json.dumps(tools.shown)
+    assert "x-substring-of" in json.dumps(tools.tools)
+
+
 def test_with_none_the_tools_are_not_shown(model: LocalChatModel) -> None:
     alone = model.invoke("x", max_new_tokens=10)
     hidden = model.bind_tools([plus], tool_choice="none").invoke("x", max_new_tokens=10)
