@@ -19,6 +19,7 @@ _PASSAGES = (
 )
 _TEXT = " ".join(_PASSAGES)
 _LABELS = ("history", "cooking", "sport")
+_TOOLS = {"translate": "Translate a text into another language.", "search": "Find passages in the documents."}
 _TABLE = ({"town": "Varn", "people": "1200"}, {"town": "Oslo", "people": "700000"})
 _SHOWN_CHARACTERS = 300
 
@@ -149,6 +150,14 @@ def _labels(house: Any, name: str | None, text: str | None) -> str:
     return f"{found.label} {found.score:.2f}"
 
 
+def _route(house: Any, name: str | None, text: str | None) -> str:
+    router = _tasks(house).router(name)
+    if router is None:
+        return "no model of its own: a rule chooses"
+    found = router.route(text or "How do you say thank you in German?", _TOOLS)
+    return ", ".join(f"{one.tool or 'no tool'} {one.probability:.2f}" for one in found)
+
+
 def _zero_shot(house: Any, name: str | None, text: str | None) -> str:
     found = _tasks(house).zero_shot(name).many([text or _PASSAGES[1]], _LABELS)[0]
     return f"{found.label} {found.score:.2f} of {', '.join(_LABELS)}"
@@ -237,7 +246,7 @@ _RUNS: Mapping[str, Callable[[Any, str | None, str | None], str]] = {
     "extract": _extract,
     "entities": _entities,
     "support": _labels,
-    "route": _labels,
+    "route": _route,
     "vision": _vision,
     "speech": _speech,
     "fill-mask": _fill,

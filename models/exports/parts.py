@@ -32,6 +32,7 @@ HEADS = {
     "translate": "AutoModelForSeq2SeqLM",
     "translate or summarize": "AutoModelForSeq2SeqLM",
 }
+_OUTPUTS = {"extract": ("start_logits", "end_logits"), "embed": ("last_hidden_state",)}
 # Two rows with real padding: with one row, or none padded, an exporter freezes the batch and drops the mask.
 _SAMPLE = {"input_ids": [[1, 2, 3, 0, 0], [1, 2, 3, 1, 2]], "attention_mask": [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]}
 _DECODED = [[0, 1, 2], [0, 2, 3]]
@@ -61,9 +62,9 @@ class Part:
 
 
 def head_part(whole: Whole) -> Part:
-    """A model with a head for one task, or an encoder-decoder, as one graph without a cache."""
+    """A model with a head for one task, an encoder-decoder or a bare encoder, as one graph without a cache."""
     config = read_config(whole.folder)
-    model, _ = model_from_files(whole.folder, HEADS[whole.serves], torch.float32)
+    model, _ = model_from_files(whole.folder, HEADS.get(whole.serves, "AutoModel"), torch.float32)
     model.eval()
     tokenizer = load_tokenizer(whole.folder)
     takes = inspect.signature(model.forward).parameters
@@ -81,8 +82,8 @@ def head_part(whole: Whole) -> Part:
     probes = [{name: np.array([encoded[name][at]], np.int64) for name in inputs} for at in range(len(texts))]
     if decodes:  # the beginning of the text itself, as if it were the answer so far
         probes = [feed | {"decoder_input_ids": feed["input_ids"][:, :6]} for feed in probes]
-    names = ("start_logits", "end_logits") if whole.serves == "extract" else ("logits",)
-    return Part(model, sample, list(probes), "probabilities", names)
+    names = _OUTPUTS.get(whole.serves, ("logits",))
+    return Part(model, sample, list(probes), "vectors" if whole.serves == "embed" else "probabilities", names)
 
 
 def vector_part(whole: Whole) -> Part:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from models.tasks.language import DetectedLanguage, detect_language
     from models.tasks.open import Tasks
     from models.tasks.reranker import Ranked, Reranker
+    from models.tasks.router import Routed, ToolRouter
     from models.tasks.sentence_extractor import SentenceExtractor
     from models.tasks.similarity import Similarity
     from models.tasks.summarizer import ChatSummarizer, SentenceSummarizer, Seq2SeqSummarizer, Summary
@@ -38,6 +39,7 @@ __all__ = [
     "MaskFiller",
     "Ranked",
     "Reranker",
+    "Routed",
     "SentenceExtractor",
     "SentenceSummarizer",
     "Seq2SeqSummarizer",
@@ -48,6 +50,7 @@ __all__ = [
     "Tasks",
     "TextClassifier",
     "TokenFeatures",
+    "ToolRouter",
     "Translation",
     "Translator",
     "ZeroShotClassifier",
@@ -63,6 +66,7 @@ _HOMES = {
     "language": ("DetectedLanguage", "detect_language"),
     "open": ("Tasks",),
     "reranker": ("Ranked", "Reranker"),
+    "router": ("Routed", "ToolRouter"),
     "similarity": ("Similarity",),
     "sentence_extractor": ("SentenceExtractor",),
     "summarizer": ("ChatSummarizer", "SentenceSummarizer", "Seq2SeqSummarizer", "Summary"),

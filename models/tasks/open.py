@@ -24,6 +24,7 @@ from models.tasks.features import FeatureExtractor
 from models.tasks.fill_mask import MaskFiller
 from models.tasks.reranker import Reranker
 from models.tasks.roles import ROLES, served_by
+from models.tasks.router import ToolRouter
 from models.tasks.sentence_extractor import SentenceExtractor
 from models.tasks.similarity import Similarity
 from models.tasks.summarizer import ChatSummarizer, SentenceSummarizer, Seq2SeqSummarizer, Summarizer
@@ -115,8 +116,12 @@ class Tasks:
         ROUGE-1/2/L was 0.323/0.130/0.248 for them, 0.317/0.115/0.246 for SmolLM2 and 0.296/0.119/0.237 for the lead.
         """
         if self.named("summarize", name) is None:
-            return SentenceSummarizer(self._embeddings())
+            return self.own_sentences()
         return self._kept("summarize", name, self._open_summarizer)
+
+    def own_sentences(self) -> Summarizer:
+        """The summariser that gives a text's own sentences and so invents nothing."""
+        return SentenceSummarizer(self._embeddings())
 
     def translator(self, name: str | None = None) -> Translator:
         """The translator.
@@ -160,6 +165,12 @@ class Tasks:
         if self.named("rerank", name) is None:
             return None
         return self._kept("rerank", name, lambda model: Reranker(model, home=self._home))
+
+    def router(self, name: str | None = None) -> ToolRouter | None:
+        """What chooses the tool for a message, None where nothing serves the role."""
+        if self.named("route", name) is None:
+            return None
+        return self._kept("route", name, lambda model: ToolRouter(model, home=self._home))
 
     def _open_zero_shot(self, name: str) -> ZeroShotClassifier:
         serves = self._serves(name)

@@ -26,6 +26,9 @@ class TaskRole:
     examples: tuple[str, ...]
 
 
+NO_TOOL = "route_no_tool"
+"""The key of a router's config.json with the words that stand for no tool."""
+
 _SEQ2SEQ = ("ForConditionalGeneration", "MTModel", "EncoderDecoderModel")
 
 ROLES: Mapping[str, TaskRole] = MappingProxyType(
@@ -105,6 +108,14 @@ ROLES: Mapping[str, TaskRole] = MappingProxyType(
                 ("cross-encoder/ms-marco-MiniLM-L6-v2", "BAAI/bge-reranker-base"),
             ),
             TaskRole(
+                "route",
+                "choosing a tool",
+                "ask",
+                "AutoModel",
+                ("Model",),
+                ("a router of your own: `hearth train run routing`",),
+            ),
+            TaskRole(
                 "table-answer",
                 "table question answering",
                 "table-answer",
@@ -153,6 +164,8 @@ def can_serve(config: Mapping[str, Any], role: str) -> bool:
         return False
     if not any(architecture.endswith(ending) for ending in ROLES[role].endings):
         return False
+    if role == "route":
+        return NO_TOOL in config
     if role == "zero-shot":
         return entailment_index(config) is not None
     if role == "rerank":

@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "kto": ("kto", "KTO"),
     "language-model": ("language_model", "LanguageModel"),
     "summarization": ("summarization", "Summarization"),
+    "tool-routing": ("tool_routing", "ToolRouting"),
     "translation": ("translation", "Translation"),
 }
 
