@@ -28,10 +28,9 @@ class WholeText:
         return len(self.page_starts) or 1
 
     @property
-    def pages_with_text(self) -> int:
-        """Pages that hold anything but white space."""
-        edges = [*(self.page_starts or (0,)), len(self.text)]
-        return sum(1 for start, end in pairwise(edges) if self.text[start:end].strip())
+    def pages(self) -> list[tuple[int, int]]:
+        """Start and end of each page in the text, end exclusive; the whole text where it has no pages."""
+        return list(pairwise([*(self.page_starts or (0,)), len(self.text)]))
 
 
 def read_file(path: Path) -> WholeText:
@@ -71,7 +70,8 @@ def read_from_library(library: AnyLibrary, wanted: str) -> WholeText:
         raise BadInput(f"{len(records)} documents are named {wanted}: name one by its id ({ids}).")
     record = records[0]
     text = library.text(record.document_id)
-    return WholeText(record.document, text, _page_starts(library, record.document_id, record.pages, text))
+    warnings = tuple(f"{record.document}: {sentence}" for sentence in record.facts.get("warnings", ()))
+    return WholeText(record.document, text, _page_starts(library, record.document_id, record.pages, text), warnings)
 
 
 def _page_starts(library: AnyLibrary, document_id: str, pages: int | None, text: str) -> tuple[int, ...]:

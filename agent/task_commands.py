@@ -15,6 +15,7 @@ from models.task_forms import Row, add_batch_arguments, positive, render, run_ve
 if TYPE_CHECKING:
     from agent.assembly import House
     from agent.documents import WholeText
+    from agent.events import Progress
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     verb.add_argument("--words", type=positive, default=60, metavar="N", help="about how many words (default: 60)")
     verb.add_argument("--model", metavar="NAME", help="a summariser or chat model on this machine")
     add_batch_arguments(verb)
-    verb.set_defaults(handler=_summarize, render=render, parser=verb)
+    verb.set_defaults(handler=_summarize, render=_render_summary, parser=verb)
 
 
 def add_eval_kinds(kinds: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -58,8 +59,7 @@ def _kind(
 
 
 def _summarize(options: argparse.Namespace, house: House) -> Any:
-    from tqdm import tqdm
-
+    from agent.documents import WholeText
     from models.tasks import Tasks
 
     summarizer = Tasks.of(house).summarizer(options.model)
@@ -68,27 +68,49 @@ def _summarize(options: argparse.Namespace, house: House) -> Any:
         return [summarizer(row["text"], words=options.words).to_json() for row in rows]
 
     if options.text is None or options.text == "-" or options.input:
-        return run_verb(options, lambda text: _from_text(summarizer, text, options.words), many, rows_at_once=8)
+        return run_verb(
+            options, lambda text: _summary_of(WholeText("the text", text), options, house), many, rows_at_once=8
+        )
     whole = _whole(options.text, house)
     for warning in whole.warnings:
         print(f"hearth: {warning}", file=sys.stderr)
-    with tqdm(unit="piece", file=sys.stderr, disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        found = summarizer(whole.text, words=options.words, on_progress=show)
-    return _accounted(found.to_json(), whole.pages_with_text, whole.pages_total)
+    return _summary_of(whole, options, house)
 
 
-def _from_text(summarizer: Any, text: str, words: int) -> Row:
-    return _accounted(summarizer(text, words=words).to_json(), 1, 1)
+def _summary_of(whole: WholeText, options: argparse.Namespace, house: House) -> Row:
+    """The document's summary, with a bar that names the page being read."""
+    from tqdm import tqdm
+
+    from agent.document_summary import summarise
+    from models.tasks import Tasks
+
+    tasks = Tasks.of(house)
+    with tqdm(file=sys.stderr, disable=None, bar_format="{desc} |{bar}| {elapsed}") as bar:
+
+        def show(progress: Progress) -> None:
+            bar.total = progress.total
+            bar.set_description_str(progress.what, refresh=False)
+            bar.update(progress.done - bar.n)
+
+        found = summarise(
+            whole,
+            tasks.summarizer(options.model),
+            words=options.words,
+            floor=house.settings.support_floor,
+            own_sentences=tasks.own_sentences,
+            tell=show,
+        )
+    return found.to_json()
 
 
-def _accounted(facts: Row, read: int, total: int) -> Row:
-    """The contract's fields first; pages without any text count as not read."""
-    return {"summary": facts["summary"], "pages_read": read, "pages_total": total, **facts}
+def _render_summary(value: Row) -> str:
+    """The summary with its pages for one document, a report for a file of rows."""
+    from agent.document_summary import in_words
+
+    if "sentences" not in value:
+        return render(value)
+    notes = [f"Left out, as the document does not support it: {sentence}" for sentence in value["removed"]]
+    return "\n\n".join([in_words(value), *notes, f"Made by {value['model']} ({value['method']})."])
 
 
 def _whole(wanted: str, house: House) -> WholeText:

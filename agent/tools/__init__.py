@@ -48,7 +48,7 @@ def build_tools(house: House, library: Callable[[], AnyLibrary] | None = None) -
         answer_tool(lambda: Assistant(house.chat_model(), read(), house.settings)),
         classify_tool(tasks),
         translate_tool(tasks),
-        summarize_tool(tasks, library),
+        summarize_tool(tasks, library, house.settings.support_floor),
         extract_tool(tasks, library),
         entities_tool(tasks),
         compare_tool(tasks, library),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
+from agent.document_summary import in_words, summarise
+from agent.progress import tell
 from agent.tools.base import Result, as_tool, given_text
 
 if TYPE_CHECKING:
@@ -24,8 +26,14 @@ class SummarizeArguments(BaseModel):
     words: int = Field(default=60, ge=5, le=1000, description="about how many words the summary may have")
 
 
-def summarize_tool(tasks: Tasks, library: Callable[[], AnyLibrary]) -> BaseTool:
-    """The tool over a home's task models and documents."""
+def summarize_tool(tasks: Tasks, library: Callable[[], AnyLibrary], floor: float) -> BaseTool:
+    """The tool over a home's task models and documents.
+
+    Args:
+        tasks: who summarises.
+        library: what may be read.
+        floor: the least support with which a sentence of a summary stays.
+    """
 
     def summarize(text: str | None = None, document: str | None = None, words: int = 60) -> Result:
         """Summarize a text or a whole document, every page of it read.
@@ -34,8 +42,10 @@ def summarize_tool(tasks: Tasks, library: Callable[[], AnyLibrary]) -> BaseTool:
         document: search answers that.
         """
         whole = given_text(library, text, document)
-        found = tasks.summarizer()(whole.text, words=words)
-        facts = {"pages_read": whole.pages_with_text, "pages_total": whole.pages_total, "document": document}
-        return found.summary, found.to_json() | facts
+        found = summarise(
+            whole, tasks.summarizer(), words=words, floor=floor, own_sentences=tasks.own_sentences, tell=tell
+        )
+        facts = found.to_json()
+        return in_words(facts), facts | {"document": document}
 
     return as_tool("summarize", SummarizeArguments, summarize)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from models.prompts import summary_messages
 from models.tasks.base import as_texts
-from models.tasks.sentences import sentences
+from models.tasks.sentences import sentence_spans, sentences
 from models.tasks.seq2seq import Seq2SeqModel
 from models.tasks.similarity import Similarity
 
 if TYPE_CHECKING:
+    import numpy as np
     from langchain_core.embeddings import Embeddings
+    from numpy.typing import NDArray
 
     from models.chat import LocalChatModel
     from models.remote_chat import RemoteChat
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 DEFAULT_WORDS = 60
 _TOKENS_PER_WORD = 2
 _CHAT_PIECE_TOKENS = 1500  # a small chat model asked about more only sees the beginning
+_SENTENCES_AT_ONCE = 256
 _SHRINK = 4  # each level is at least so many times shorter, so that the levels end
 _ENDS = '.!?…。！？।؟"”’»)'
 Progress = Callable[[int, int], None]
-"""Told how many pieces of how many are done."""
+"""Told how many characters of how many of the text have been read, in order, so that pages can be ticked off."""
 
 
 @dataclass(frozen=True)
@@ -133,17 +136,26 @@ class SentenceSummarizer:
 
     def __call__(self, text: str, *, words: int = DEFAULT_WORDS, on_progress: Progress | None = None) -> Summary:
         """See `Summarizer`."""
-        found = list(dict.fromkeys(" ".join(one.split()) for one in sentences(as_texts(text)[0])))
-        chosen = self._choose(found, words)
-        if on_progress:
-            on_progress(1, 1)
+        import numpy as np
+
+        spans = sentence_spans(as_texts(text)[0])
+        vectors: dict[str, NDArray[np.float64]] = {}
+        for start in range(0, len(spans), _SENTENCES_AT_ONCE):
+            part = spans[start : start + _SENTENCES_AT_ONCE]
+            said = dict.fromkeys(" ".join(text[slice(*span)].split()) for span in part)
+            new = [one for one in said if one not in vectors]
+            if new:
+                vectors.update(zip(new, Similarity(self._embeddings).vectors(new), strict=True))
+            if on_progress:
+                on_progress(len(text) if part[-1] == spans[-1] else part[-1][1], len(text))
+        found = list(vectors)
+        chosen = self._choose(found, np.stack(list(vectors.values())), words)
         model = str(getattr(self._embeddings, "model", type(self._embeddings).__name__))
         return Summary(" ".join(found[index] for index in sorted(chosen)), 1, model, "sentences")
 
-    def _choose(self, found: Sequence[str], words: int) -> list[int]:
+    def _choose(self, found: Sequence[str], vectors: NDArray[np.float64], words: int) -> list[int]:
         import numpy as np
 
-        vectors = Similarity(self._embeddings).vectors(found)
         lengths = np.array([len(sentence.split()) for sentence in found])
         centre = (vectors * np.minimum(lengths, 40)[:, None]).sum(0)
         worth = vectors @ (centre / np.linalg.norm(centre)) - self._early * np.arange(len(found)) / len(found)
@@ -182,25 +194,26 @@ def map_reduce(
         count: Tokens of a text.
         limit: Most tokens of a piece.
         words: Wanted in the end; pieces of a longer text may take as many, bounded so that each level shrinks.
-        on_progress: Told (pieces done, pieces in all) of the first level.
+        on_progress: Told how much of the text itself has been read.
     """
     wanted = words * _TOKENS_PER_WORD
-    level = pieces_of(text, count=count, limit=limit)
-    first = len(level)
+    packed = _packed(text, count, limit)
+    ends = [*(end for _, end in packed[:-1]), len(text)]
+    level, first = [piece for piece, _ in packed], len(packed)
     while len(level) > 1:
         most = max(8, min(wanted, limit // _SHRINK))
         made = []
-        for done, piece in enumerate(level, start=1):
+        for piece in level:
             made += summarise([piece], most)
-            if on_progress:
-                on_progress(done, len(level))
+            if on_progress and ends:
+                on_progress(ends.pop(0), len(text))
         shorter = pieces_of("\n".join(part for part in made if part), count=count, limit=limit)
         if len(shorter) >= len(level):  # a model that does not shorten: keep what it said of the first pieces' worth
             shorter = shorter[: max(1, len(level) // 2)]
         level = shorter
     result = summarise(level, max(8, wanted))[0]
-    if on_progress:
-        on_progress(first, first)
+    if on_progress and ends:
+        on_progress(len(text), len(text))
     return result, first
 
 
@@ -209,22 +222,30 @@ def pieces_of(text: str, *, count: Callable[[str], int], limit: int) -> list[str
 
     A sentence longer than the limit is halved until it fits. Pieces come out of like size, so that none is a mere rest.
     """
+    return [piece for piece, _ in _packed(text, count, limit)]
+
+
+def _packed(text: str, count: Callable[[str], int], limit: int) -> list[tuple[str, int]]:
+    """The pieces, each with the offset at which its last sentence ends."""
     if count(text) <= limit:
-        return [text]
-    parts = [part for sentence in sentences(text) for part in _fitting(sentence, count, limit)]
-    sizes = [count(part) + 1 for part in parts]  # joining two sentences may cost a token
+        return [(text, len(text))]
+    parts: list[tuple[str, int]] = []
+    for start, end in sentence_spans(text):
+        *begun, last = _fitting(text[start:end], count, limit)
+        parts += [*((part, start) for part in begun), (last, end)]  # read only once its last part is
+    sizes = [count(part) + 1 for part, _ in parts]  # joining two sentences may cost a token
     wanted = -(-sum(sizes) // limit)
     share = min(limit, -(-sum(sizes) // wanted) + max(sizes) // 2)
-    pieces: list[str] = []
+    pieces: list[tuple[str, int]] = []
     current: list[str] = []
-    used = 0
-    for part, size in zip(parts, sizes, strict=True):
+    used = reached = 0
+    for (part, end), size in zip(parts, sizes, strict=True):
         if current and used + size > share:
-            pieces.append(" ".join(current))
+            pieces.append((" ".join(current), reached))
             current, used = [], 0
         current.append(part)
-        used += size
-    return [*pieces, " ".join(current)] if current else pieces
+        used, reached = used + size, end
+    return [*pieces, (" ".join(current), reached)] if current else pieces
 
 
 def whole_sentences(text: str) -> str:

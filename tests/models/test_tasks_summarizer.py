@@ -55,8 +55,10 @@ def test_every_piece_is_read_and_summaries_are_summarised() -> None:
     assert pieces > 10
     assert result.startswith("Sentence number 0")
     assert len(seen) > pieces + 1  # at least one level between
-    assert progress[:2] == [(1, pieces), (2, pieces)]
-    assert progress[-1] == (pieces, pieces)
+    assert len(progress) == pieces
+    for piece, (reached, total) in zip(seen, progress, strict=False):
+        assert (LONG[:reached].endswith(piece.split()[-1]), total) == (True, len(LONG))
+    assert progress[-1] == (len(LONG), len(LONG))
 
 
 def test_a_model_that_never_shortens_still_ends() -> None:
@@ -114,6 +116,14 @@ def test_the_texts_own_sentences_are_given_in_their_order() -> None:
     positions = [text.index(sentence) for sentence in sentences(found.summary)]
     assert positions == sorted(positions)
     assert len(found.summary.split()) <= 12
+
+
+def test_many_sentences_are_read_in_batches_that_tell_how_far_they_are() -> None:
+    told: list[tuple[int, int]] = []
+    text = f"{LONG} {LONG.replace('Sentence', 'Line')}"
+    SentenceSummarizer(Topic())(text, words=12, on_progress=lambda *done: told.append(done))
+    first = sentence_spans(text)[255][1]
+    assert told == [(first, len(text)), (len(text), len(text))]
 
 
 def test_one_sentence_is_its_own_summary() -> None:
