@@ -48,13 +48,17 @@ class EmbeddedWay:
 
 @dataclass(frozen=True)
 class Profile:
-    """A set of hub models by role, with the least machine that it is meant for."""
+    """A set of hub models by role, with the least machine that it is meant for.
+
+    `strategy` says how its chat model uses tools best: by a `router`, or by itself in a `loop`.
+    """
 
     name: str
     words: str
     memory_bytes: int
     cores: int
     gpu_memory_bytes: int
+    strategy: str
     roles: Mapping[str, HubModel]
 
     @property
