@@ -21,6 +21,7 @@ from agent.events import Answer, Answered, Event, Source, SourcesFound, Timings,
 from agent.request import AnyLibrary
 from agent.settings import Settings
 from models.prompts import answer_messages
+from retrieval.errors import NotFound
 from retrieval.records import DocumentRecord
 
 # Room kept for the instructions and the chat template's own tokens.
@@ -195,6 +196,27 @@ def answer_from(
             cut_off=draft.cut_off,
         )
     )
+
+
+def still_there(events: Iterator[Event], library: AnyLibrary) -> Iterator[Event]:
+    """The events, but an answer whose documents were removed while it was written says so instead of citing them."""
+    for event in events:
+        if isinstance(event, Answered) and (gone := _removed(event.answer.sources, library)):
+            names = f"{' and '.join(gone)} {'was' if len(gone) == 1 else 'were'}"
+            text = f"{names} removed from the library while I was answering: ask again without it."
+            event = Answered(replace(event.answer, text=text, sources=(), supported=None, abstained=True))
+        yield event
+
+
+def _removed(sources: Sequence[Source], library: AnyLibrary) -> list[str]:
+    """The names of the cited documents that are no longer in the library."""
+    gone = []
+    for source in {source.document_id: source for source in sources}.values():
+        try:
+            library.document(source.document_id)
+        except NotFound:
+            gone.append(source.document)
+    return gone
 
 
 def prompt_limit(model: BaseChatModel) -> int:

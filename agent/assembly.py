@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
     from agent.assistant import Assistant
+    from agent.memory import ThreadMemory
     from models import LocalChatModel
     from models.remote import RemoteOptions
     from models.remote_chat import RemoteChat
@@ -126,13 +127,19 @@ class House:
             self.settings.key(key_setting), self.settings.chat_context_tokens, self.settings.remote_timeout_seconds
         )
 
+    def memory(self) -> ThreadMemory:
+        """The threads of this home; nothing is created on disk until a turn is kept."""
+        from agent.memory import FILE_NAME, ThreadMemory
+
+        return ThreadMemory(self.home / "chats" / FILE_NAME)
+
     def assistant(self) -> Assistant:
         """The assistant over this home's library and models."""
         with self._lock:
             if self._assistant is None:
                 from agent.assistant import Assistant
 
-                self._assistant = Assistant(self.chat_model(), self.library(), self.settings)
+                self._assistant = Assistant(self.chat_model(), self.library(), self.settings, memory=self.memory())
             return self._assistant
 
     def warm_up(self) -> None:

@@ -7,6 +7,7 @@ worker thread.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,15 @@ from langchain_core.runnables import RunnableLambda
 
 from agent import answering
 from agent.answering import Clock, Draft
-from agent.errors import AgentError, BadInput
+from agent.errors import AgentError, BadInput, ThreadsUnreadable
 from agent.events import Answer, Answered, Event, Failed
+from agent.follow_up import self_standing
 from agent.memory import ThreadMemory
 from agent.relevance import relevance
 from agent.request import AnyLibrary, Request, chosen, searched
 from agent.routing import AUTO, choose_tool
 from agent.settings import Settings, load_settings
+from agent.thread_summary import fold
 from models.errors import ModelError, PromptTooLong
 from models.prompts import chat_messages
 from retrieval import UserLibrary
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from retrieval.records import DocumentRecord
 
 NAMED_ERRORS = (AgentError, ModelError, RetrievalError)
+_LOG = logging.getLogger(__name__)
 # No tokenizer in use makes fewer than one token of this many characters of ordinary text.
 _CHARACTERS_PER_TOKEN = 16
 
@@ -50,13 +54,19 @@ class Assistant:
     """
 
     def __init__(
-        self, chat_model: BaseChatModel, library: AnyLibrary, settings: Settings, house: House | None = None
+        self,
+        chat_model: BaseChatModel,
+        library: AnyLibrary,
+        settings: Settings,
+        house: House | None = None,
+        *,
+        memory: ThreadMemory | None = None,
     ) -> None:
         self.chat_model = chat_model
         self.library = library
         self.settings = settings
         self._house = house
-        self._memory = ThreadMemory()
+        self._memory = memory or ThreadMemory()
 
     @classmethod
     def open(cls, settings: Settings | None = None, **overrides: Any) -> Assistant:
@@ -69,7 +79,7 @@ class Assistant:
         from agent.assembly import House
 
         house = House(settings or load_settings(overrides))
-        return cls(house.chat_model(), house.library(), house.settings, house)
+        return cls(house.chat_model(), house.library(), house.settings, house, memory=house.memory())
 
     def for_user(self, user: str, shared: Sequence[str] | None = None) -> Assistant:
         """An assistant for one of several users, over the same models: it cannot reach what belongs to another.
@@ -84,7 +94,8 @@ class Assistant:
         """
         if isinstance(self.library, UserLibrary):
             raise BadInput(f"This is the assistant of {self.library.user}; ask the one that it came from.")
-        return Assistant(self.chat_model, self.library.for_user(user, shared), self.settings)
+        own = self.library.for_user(user, shared)
+        return Assistant(self.chat_model, own, self.settings, memory=self._memory.of(user))
 
     def add_documents(
         self,
@@ -114,6 +125,10 @@ class Assistant:
     def _home_of(self, collection: str | None) -> str:
         user = self.library.user
         return own_collection(user, collection) if user else collection or self.settings.collection
+
+    def forget(self, thread: str | None = None) -> None:
+        """Forget what was said in a thread, or with None in all of them; documents stay."""
+        self._memory.forget(thread)
 
     def ask(
         self,
@@ -251,7 +266,7 @@ class Assistant:
         tool = choose_tool(question, wanted=request.tool, has_documents=bool(records))
         clock.route_ms = clock.now_ms()
         if tool is None:
-            yield from self._chat(question, request.thread, clock, cancel)
+            yield from self._chat(request, clock, cancel)
         else:
             yield from self._from_documents(request, collections, records, clock, cancel)
 
@@ -263,7 +278,7 @@ class Assistant:
         clock: Clock,
         cancel: threading.Event,
     ) -> Iterator[Event]:
-        question = request.question
+        question = self._standing(request, cancel)
         only = None if request.documents is None else records
         passages: list[Document] = []
         for item in answering.search(self.library, question, collections, self.settings, clock, only):
@@ -280,13 +295,21 @@ class Assistant:
                 for number, passage in enumerate(passages, start=1)
             ]
             events = answering.answer_from(self.chat_model, question, passages, sources, self.settings, clock, cancel)
-        yield from self._remembered(question, request.thread, events)
+        yield from self._remembered(request, answering.still_there(events, self.library), question)
 
-    def _chat(self, question: str, thread: str | None, clock: Clock, cancel: threading.Event) -> Iterator[Event]:
-        room = answering.prompt_limit(self.chat_model) - self.chat_model.get_num_tokens(question)
-        history = self._memory.messages(thread, room // 2, self.chat_model.get_num_tokens)
+    def _standing(self, request: Request, cancel: threading.Event) -> str:
+        """The question as it is understood without its thread."""
+        return self_standing(request.question, self._memory.turns(request.thread), self.chat_model, cancel).question
+
+    def _chat(self, request: Request, clock: Clock, cancel: threading.Event) -> Iterator[Event]:
+        limit, count = answering.prompt_limit(self.chat_model), self.chat_model.get_num_tokens
+        room = (limit - count(request.question)) // 2
+        history = self._memory.messages(request.thread, room, count)
+        earlier = fold(
+            self._memory, request.thread, self.chat_model, budget_tokens=room, prompt_tokens=limit // 2, cancel=cancel
+        )
         draft = Draft()
-        messages = chat_messages(question, history)
+        messages = chat_messages(request.question, history, earlier.text)
         yield from answering.generate(
             self.chat_model, messages, self.settings, clock, draft, cancel=cancel, copies_source=False
         )
@@ -298,12 +321,15 @@ class Assistant:
             new_tokens=draft.new_tokens,
             cut_off=draft.cut_off,
         )
-        yield from self._remembered(question, thread, iter([Answered(answer)]))
+        yield from self._remembered(request, iter([Answered(answer)]))
 
-    def _remembered(self, question: str, thread: str | None, events: Iterator[Event]) -> Iterator[Event]:
+    def _remembered(self, request: Request, events: Iterator[Event], standing: str | None = None) -> Iterator[Event]:
         for event in events:
             if isinstance(event, Answered):
-                self._memory.add(thread, question, event.answer.text)
+                try:
+                    self._memory.add(request.thread, request.question, event.answer.text, standing=standing)
+                except ThreadsUnreadable as error:  # a full disk shall not take away the answer that is there
+                    _LOG.warning("the turn is not kept: %s", error)
             yield event
 
     def _refuse_too_long(self, question: str) -> None:

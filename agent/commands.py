@@ -38,6 +38,7 @@ def _add_ask(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentPa
     ask.add_argument("question", metavar="QUESTION", help="the question, or - to read it from standard input")
     ask.add_argument("--documents", nargs="+", metavar="PATH", help="answer from these alone; files are added first")
     ask.add_argument("--collection", dest="set_collection", metavar="NAME", help="the collection to add to and search")
+    ask.add_argument("--thread", metavar="ID", help="continue the conversation of that name, or begin it")
     ask.add_argument("--tool", default="auto", metavar="auto|none|NAME", help="which tool to use (default: auto)")
     ask.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model for this question")
     ask.add_argument("--trace", action="store_true", help="print every step and its milliseconds to standard error")
@@ -77,7 +78,7 @@ def _ask(options: argparse.Namespace, house: House) -> dict[str, Any]:
     documents, failed = _documents_to_ask(options.documents, house) if options.documents else (None, [])
     for failure in failed:
         print(f"hearth: {failure['code']}: {failure['message']}", file=sys.stderr)
-    request = Request(question, tool=options.tool, documents=documents)
+    request = Request(question, options.thread, tool=options.tool, documents=documents)
     answer = answer_on_terminal(house.assistant(), request, quiet=options.json, trace=options.trace)
     return {**answer.to_json(), **({"failed": failed} if failed else {})}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class AgentError(Exception):
@@ -55,3 +56,13 @@ class UnknownProposal(AgentError):
 
     def __init__(self, proposal: str) -> None:
         super().__init__(f"No proposal {proposal!r} is waiting: it was confirmed already, or too many came after it.")
+
+
+class ThreadsUnreadable(AgentError):
+    """The file that keeps the threads cannot be read or written."""
+
+    code = "threads_unreadable"
+
+    def __init__(self, file: Path, reason: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"The threads in {file} cannot be used ({reason}): ask without one, or move the file away.")

@@ -1,36 +1,119 @@
-"""What a thread remembers: its last turns, cut to the tokens that the model has room for.
+"""What a thread remembers: its turns, and a short summary of the older ones, in a small SQLite file or in the process.
 
-Kept in the process for now; the least recently used threads are forgotten first.
+A thread belongs to its owner, a user's name or nobody; what another owner calls by the same id is another thread.
 """
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-_THREADS_KEPT = 200
-_TURNS_KEPT = 20
+from agent.errors import ThreadsUnreadable
+
+FILE_NAME = "threads.sqlite"
+_SCHEMA_VERSION = 1
+_BUSY_SECONDS = 10.0
+_THREADS_IN_PROCESS = 200
+_TURNS_READ = 100
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS turns(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL,
+    thread TEXT NOT NULL,
+    question TEXT NOT NULL,
+    standing TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+CREATE INDEX IF NOT EXISTS turns_by_thread ON turns(owner, thread, id);
+CREATE TABLE IF NOT EXISTS summaries(
+    owner TEXT NOT NULL,
+    thread TEXT NOT NULL,
+    up_to INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY(owner, thread)
+);
+PRAGMA user_version={_SCHEMA_VERSION};
+"""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and its answer; `standing` is the question as it is understood without the thread, `number` rises."""
+
+    number: int
+    question: str
+    standing: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A summary of a thread's turns up to and with the number `up_to`; empty where there is none."""
+
+    text: str = ""
+    up_to: int = 0
 
 
 class ThreadMemory:
-    """The turns of many threads; safe to use from several threads of execution."""
+    """The threads of one owner; safe to use from several threads of execution and, with a file, several processes.
 
-    def __init__(self) -> None:
-        self._turns: OrderedDict[str, deque[tuple[str, str]]] = OrderedDict()
-        self._lock = threading.Lock()
+    Args:
+        file: where they are kept; None keeps the latest 200 in the process, for all who share this object.
+        owner: a user's name, None for a home that is one person's.
+    """
 
-    def add(self, thread: str | None, question: str, answer: str) -> None:
-        """Remember one turn; a question without a thread is not kept."""
+    def __init__(self, file: Path | None = None, owner: str | None = None) -> None:
+        self._file = file
+        self._owner = owner or ""
+        self._lock = threading.RLock()
+        self._kept: sqlite3.Connection | None = None
+        if file is None:
+            self._kept = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._kept.executescript(_SCHEMA)
+
+    def of(self, owner: str) -> ThreadMemory:
+        """The threads of a user, in the same place."""
+        if self._file is not None:
+            return ThreadMemory(self._file, owner)
+        shared = ThreadMemory.__new__(ThreadMemory)
+        shared._file, shared._owner, shared._lock, shared._kept = None, owner, self._lock, self._kept
+        return shared
+
+    def add(self, thread: str | None, question: str, answer: str, *, standing: str | None = None) -> None:
+        """Remember one turn; a question without a thread is not kept.
+
+        Raises:
+            ThreadsUnreadable: the file cannot be written.
+        """
         if thread is None:
             return
-        with self._lock:
-            self._turns.setdefault(thread, deque(maxlen=_TURNS_KEPT)).append((question, answer))
-            self._turns.move_to_end(thread)
-            while len(self._turns) > _THREADS_KEPT:
-                self._turns.popitem(last=False)
+        row = (self._owner, thread, question, standing or question, answer)
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO turns(owner, thread, question, standing, answer) VALUES(?, ?, ?, ?, ?)", row
+            )
+            if self._file is None:
+                _forget_oldest(connection)
+
+    def turns(self, thread: str | None) -> list[Turn]:
+        """The latest turns of a thread, oldest first; at most 100.
+
+        Raises:
+            ThreadsUnreadable: the file is not one of these.
+        """
+        query = (
+            "SELECT id, question, standing, answer FROM turns WHERE owner = ? AND thread = ? ORDER BY id DESC LIMIT ?"
+        )
+        return [Turn(*row) for row in reversed(self._rows(query, thread, _TURNS_READ))]
 
     def messages(self, thread: str | None, budget_tokens: int, count: Callable[[str], int]) -> list[BaseMessage]:
         """The most recent whole turns that fit the budget, oldest first.
@@ -40,12 +123,97 @@ class ThreadMemory:
             budget_tokens: the tokens that all the turns together may take.
             count: the model's own token counter.
         """
+        kept = fitting(self.turns(thread), budget_tokens, count)
+        return [message for turn in kept for message in (HumanMessage(turn.question), AIMessage(turn.answer))]
+
+    def earlier(self, thread: str | None) -> Earlier:
+        """The summary of a thread's older turns."""
+        rows = self._rows("SELECT text, up_to FROM summaries WHERE owner = ? AND thread = ? LIMIT ?", thread, 1)
+        return Earlier(*rows[0]) if rows else Earlier()
+
+    def summarised(self, thread: str, earlier: Earlier) -> None:
+        """Keep a summary in the place of the one before, unless another process already kept one of more turns."""
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO summaries(owner, thread, text, up_to) VALUES(?, ?, ?, ?) ON CONFLICT(owner, thread) "
+                "DO UPDATE SET text = excluded.text, up_to = excluded.up_to WHERE excluded.up_to > up_to",
+                (self._owner, thread, earlier.text, earlier.up_to),
+            )
+
+    def forget(self, thread: str | None = None) -> None:
+        """Delete a thread with its summary, or with None all of this owner's."""
+        with self._writing() as connection:
+            for table in ("turns", "summaries"):
+                if thread is None:
+                    connection.execute(f"DELETE FROM {table} WHERE owner = ?", (self._owner,))
+                else:
+                    connection.execute(f"DELETE FROM {table} WHERE owner = ? AND thread = ?", (self._owner, thread))
+
+    def _rows(self, query: str, thread: str | None, most: int) -> list[tuple[Any, ...]]:
+        if thread is None or (self._file is not None and not self._file.exists()):
+            return []
+        with self._connected() as connection:
+            return connection.execute(query, (self._owner, thread, most)).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            turns = list(self._turns.get(thread, ())) if thread is not None else []
-        kept: list[BaseMessage] = []
-        for question, answer in reversed(turns):
-            budget_tokens -= count(question) + count(answer)
-            if budget_tokens < 0:
-                break
-            kept[:0] = [HumanMessage(question), AIMessage(answer)]
-        return kept
+            if self._kept is not None:
+                yield self._kept
+                return
+            assert self._file is not None
+            try:
+                with closing(_opened(self._file)) as connection:
+                    yield connection
+            except (sqlite3.Error, OSError) as error:
+                raise ThreadsUnreadable(self._file, str(error)) from error
+
+
+def fitting(turns: Sequence[Turn], budget_tokens: int, count: Callable[[str], int]) -> list[Turn]:
+    """The most recent whole turns that together take no more tokens than the budget, oldest first."""
+    kept: list[Turn] = []
+    for turn in reversed(turns):
+        budget_tokens -= count(turn.question) + count(turn.answer)
+        if budget_tokens < 0:
+            break
+        kept.insert(0, turn)
+    return kept
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # what is said in a thread is for nobody else's eyes
+    connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA secure_delete=ON")
+        [(version,)] = connection.execute("PRAGMA user_version").fetchall()
+        if version > _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"it was written by a newer Hearth (form {version}, this one knows 1)")
+        if version < _SCHEMA_VERSION:
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _forget_oldest(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "DELETE FROM turns WHERE (owner, thread) NOT IN "
+        "(SELECT owner, thread FROM turns GROUP BY owner, thread ORDER BY max(id) DESC LIMIT ?)",
+        (_THREADS_IN_PROCESS,),
+    )
+    connection.execute("DELETE FROM summaries WHERE (owner, thread) NOT IN (SELECT owner, thread FROM turns)")

@@ -33,7 +33,8 @@ def answer_on_terminal(assistant: Assistant, request: Request, *, quiet: bool, t
     live = not quiet and sys.stderr.isatty()
     if not quiet and (endpoint := getattr(assistant.chat_model, "endpoint", None)):
         print(f"The chat model is at {endpoint.host}: the question and passages are sent there.", file=sys.stderr)
-    for event in assistant.stream(request.question, tool=request.tool, documents=request.documents):
+    events = assistant.stream(request.question, thread=request.thread, tool=request.tool, documents=request.documents)
+    for event in events:
         match event:
             case Token(text=text) if live:
                 print(text, end="", file=sys.stderr, flush=True)

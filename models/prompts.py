@@ -32,15 +32,48 @@ def answer_messages(question: str, passages: Sequence[str]) -> list[BaseMessage]
     return [SystemMessage(system), HumanMessage(f"{numbered}\n\nQuestion: {question}")]
 
 
-def chat_messages(message: str, history: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """A plain turn without documents, after the turns of the thread that the window has room for."""
+def chat_messages(message: str, history: Sequence[BaseMessage], earlier: str = "") -> list[BaseMessage]:
+    """A plain turn without documents, after the turns of the thread that the window has room for.
+
+    `earlier` is a summary of the turns before those.
+    """
     system = "You are Hearth, a helpful assistant that runs on the person's own machine. Answer briefly and plainly."
+    if earlier:
+        system += f"\n\nEarlier in this conversation: {earlier}"
     return [SystemMessage(system), *history, HumanMessage(message)]
 
 
 def call_messages(message: str) -> list[BaseMessage]:
     """A message from which the arguments of one offered tool are to be taken."""
     return [SystemMessage("Call the tool with what the message says. Copy its words."), HumanMessage(message)]
+
+
+def standing_messages(question: str, turns: Sequence[tuple[str, str]]) -> list[BaseMessage]:
+    """A follow-up question to be said so that it is understood without the (question, answer) turns before it."""
+    system = (
+        "Rewrite the last question so that it can be understood alone. Replace words such as it, they, that and there "
+        "by what they mean in the conversation. Do not answer it. Write the question only."
+    )
+    example = "Q: Who wrote Emma?\nA: Jane Austen.\nLast question: When was she born?"
+    spoken = "\n".join(f"Q: {asked}\nA: {answered}" for asked, answered in turns)
+    return [
+        SystemMessage(system),
+        HumanMessage(example),
+        AIMessage("When was Jane Austen born?"),
+        HumanMessage("Q: How many people live in Rome?\nA: 2.8 million.\nLast question: and in Oslo?"),
+        AIMessage("How many people live in Oslo?"),
+        HumanMessage(f"{spoken}\nLast question: {question}"),
+    ]
+
+
+def thread_summary_messages(earlier: str, turns: Sequence[tuple[str, str]], words: int) -> list[BaseMessage]:
+    """The (question, answer) turns of a thread to be folded into the short summary of what came before them."""
+    system = (
+        f"Summarize the conversation in at most {words} words. Keep names, numbers and what the person wants. "
+        "Say nothing that is not in it."
+    )
+    spoken = "\n".join(f"Person: {asked}\nAssistant: {answered}" for asked, answered in turns)
+    return [SystemMessage(system), HumanMessage(f"Before: {earlier}\n{spoken}" if earlier else spoken)]
 
 
 def tool_loop_prompt() -> str:
