@@ -22,6 +22,7 @@ from training.batches import Plan
 from training.checkpoint import Place, newest_checkpoint, save_checkpoint
 from training.errors import Interrupted, NonFinite, NotKept
 from training.events import Events
+from training.heap import EVERY_STEPS, give_back_freed
 from training.recipe import Recipe
 
 Judge = Callable[[int], tuple[float, dict[str, float]]]
@@ -120,6 +121,8 @@ class Steps:
         if self._checkpoint_due(last or asked or self.stopped_early or self.place.best_step == step):
             save_checkpoint(self.checkpoints, self.place, model, optimizer, schedule, self.place.best_step)
             self._saved_at = time.monotonic()
+        if step % EVERY_STEPS == 0:
+            give_back_freed()
         if asked and not last:
             raise Interrupted(self.run, step)
         return not (last or self.stopped_early)
