@@ -16,9 +16,12 @@ from agent.settings import Settings
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
+    from langchain_core.tools import BaseTool
 
     from agent.assistant import Assistant
     from agent.memory import ThreadMemory
+    from agent.request import AnyLibrary
+    from agent.routing import Router
     from models import LocalChatModel
     from models.remote import RemoteOptions
     from models.remote_chat import RemoteChat
@@ -133,13 +136,28 @@ class House:
 
         return ThreadMemory(self.home / "chats" / FILE_NAME)
 
+    def tools(self, library: AnyLibrary) -> list[BaseTool]:
+        """What the assistant may call: Hearth's own tools over that library, and those of the MCP servers."""
+        from agent.tools import build_tools
+
+        return build_tools(self, lambda: library)
+
+    def router(self) -> Router | None:
+        """What chooses among the tools, None where only the rule is left."""
+        return self.tasks().router()
+
     def assistant(self) -> Assistant:
         """The assistant over this home's library and models."""
         with self._lock:
             if self._assistant is None:
                 from agent.assistant import Assistant
 
-                self._assistant = Assistant(self.chat_model(), self.library(), self.settings, memory=self.memory())
+                self._assistant = Assistant(
+                    *(self.chat_model(), self.library(), self.settings),
+                    memory=self.memory(),
+                    tools=self.tools,
+                    router=self.router,
+                )
             return self._assistant
 
     def warm_up(self) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,15 +22,18 @@ from langchain_core.runnables import RunnableLambda
 
 from agent import answering
 from agent.answering import Clock, Draft
+from agent.arguments import Asked
 from agent.errors import AgentError, BadInput, ThreadsUnreadable
-from agent.events import Answer, Answered, Event, Failed
+from agent.events import Answer, Answered, Event, Failed, Token
 from agent.follow_up import self_standing
 from agent.memory import ThreadMemory
 from agent.relevance import relevance
 from agent.request import AnyLibrary, Request, chosen, searched
-from agent.routing import AUTO, choose_tool
+from agent.routing import AUTO, FROM_LIBRARY
 from agent.settings import Settings, load_settings
+from agent.strategies.use import RouterSource, ToolUse
 from agent.thread_summary import fold
+from agent.toolbox import ToolSource
 from models.errors import ModelError, PromptTooLong
 from models.prompts import chat_messages
 from retrieval import UserLibrary
@@ -61,12 +66,15 @@ class Assistant:
         house: House | None = None,
         *,
         memory: ThreadMemory | None = None,
+        tools: ToolSource | None = None,
+        router: RouterSource | None = None,
     ) -> None:
         self.chat_model = chat_model
         self.library = library
         self.settings = settings
         self._house = house
         self._memory = memory or ThreadMemory()
+        self._tools = ToolUse(chat_model, settings, library, tools, router)
 
     @classmethod
     def open(cls, settings: Settings | None = None, **overrides: Any) -> Assistant:
@@ -79,7 +87,12 @@ class Assistant:
         from agent.assembly import House
 
         house = House(settings or load_settings(overrides))
-        return cls(house.chat_model(), house.library(), house.settings, house, memory=house.memory())
+        return cls(
+            *(house.chat_model(), house.library(), house.settings, house),
+            memory=house.memory(),
+            tools=house.tools,
+            router=house.router,
+        )
 
     def for_user(self, user: str, shared: Sequence[str] | None = None) -> Assistant:
         """An assistant for one of several users, over the same models: it cannot reach what belongs to another.
@@ -95,7 +108,8 @@ class Assistant:
         if isinstance(self.library, UserLibrary):
             raise BadInput(f"This is the assistant of {self.library.user}; ask the one that it came from.")
         own = self.library.for_user(user, shared)
-        return Assistant(self.chat_model, own, self.settings, memory=self._memory.of(user))
+        tools, router = self._tools.source, self._tools.router
+        return Assistant(self.chat_model, own, self.settings, memory=self._memory.of(user), tools=tools, router=router)
 
     def add_documents(
         self,
@@ -138,6 +152,7 @@ class Assistant:
         collection: str | None = None,
         tool: str = AUTO,
         documents: Sequence[str | Path] | None = None,
+        strategy: str | None = None,
     ) -> Answer:
         """One question, one checked answer.
 
@@ -147,11 +162,12 @@ class Assistant:
             collection: what is searched; None is the settings' collection, with a user also all of theirs.
             tool: `auto`, `none` or a tool's name.
             documents: only these may answer: ids, names, or paths of files that were added before.
+            strategy: `router`, `loop` or `auto`; None is the settings'.
 
         Raises:
             AgentError, ModelError, RetrievalError: the question cannot be answered; each has a `code`.
         """
-        request = Request(question, thread, collection, tool, documents)
+        request = Request(question, thread, collection, tool, documents, strategy)
         for event in self._events(request, threading.Event()):
             if isinstance(event, Answered):
                 return event.answer
@@ -169,9 +185,10 @@ class Assistant:
         collection: str | None = None,
         tool: str = AUTO,
         documents: Sequence[str | Path] | None = None,
+        strategy: str | None = None,
     ) -> Generator[Event, None, None]:
         """The answer as events, the last one Answered or Failed; closing the iterator cancels the work."""
-        yield from self._reported(Request(question, thread, collection, tool, documents), threading.Event())
+        yield from self._reported(Request(question, thread, collection, tool, documents, strategy), threading.Event())
 
     def _reported(self, request: Request, cancel: threading.Event) -> Generator[Event, None, None]:
         try:
@@ -189,12 +206,13 @@ class Assistant:
         collection: str | None = None,
         tool: str = AUTO,
         documents: Sequence[str | Path] | None = None,
+        strategy: str | None = None,
     ) -> AsyncIterator[Event]:
         """`stream` for the event loop: the work runs in a thread, and leaving the loop early cancels it."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         left = threading.Event()
-        request = Request(question, thread, collection, tool, documents)
+        request = Request(question, thread, collection, tool, documents, strategy)
 
         def work() -> None:
             events = self._reported(request, left)
@@ -263,12 +281,61 @@ class Assistant:
         records = self.library.documents(collections)
         if request.documents is not None:
             records = chosen(records, request.documents)
-        tool = choose_tool(question, wanted=request.tool, has_documents=bool(records))
+        if self._tools.loops(request):
+            yield from self._by_loop(request, collections, records, clock, cancel)
+            return
+        asked = Asked(question, records, self._last_answer(request.thread))
+        tool, plan = self._tools.choose(asked, request)
         clock.route_ms = clock.now_ms()
         if tool is None:
             yield from self._chat(request, clock, cancel)
-        else:
+        elif tool in FROM_LIBRARY:
             yield from self._from_documents(request, collections, records, clock, cancel)
+        else:
+            plan = plan or self._tools.plan(tool, asked, cancel)
+            answer, go_on = yield from self._tools.carry_out(tool, plan, clock, cancel)
+            if go_on and request.tool == AUTO:
+                yield from self._without_tool(answer, request, clock, cancel)
+            else:
+                yield from self._remembered(request, iter([Answered(answer)]))
+
+    def _by_loop(
+        self,
+        request: Request,
+        collections: Sequence[str],
+        records: Sequence[DocumentRecord],
+        clock: Clock,
+        cancel: threading.Event,
+    ) -> Iterator[Event]:
+        def ask_library(question: str, left: threading.Event) -> Iterator[Event]:
+            alone = replace(request, question=question, thread=None)
+            yield from self._from_documents(alone, collections, records, Clock(), left)
+
+        room = answering.prompt_limit(self.chat_model) // 2
+        history = self._memory.messages(request.thread, room, self.chat_model.get_num_tokens)
+        answer = yield from self._tools.loop(request, records, history, ask_library, clock, cancel)
+        yield from self._remembered(request, iter([Answered(answer)]))
+
+    def _without_tool(self, failed: Answer, request: Request, clock: Clock, cancel: threading.Event) -> Iterator[Event]:
+        """A plain reply after the words that say which tool did not work; the time it took is not the model's."""
+        yield Token(f"{failed.text}\n\n")
+        later = replace(clock, started=time.perf_counter(), first_token_ms=None)
+        for event in self._chat(request, later, cancel):
+            if isinstance(event, Answered):
+                event = Answered(replace(event.answer, text=f"{failed.text}\n\n{event.answer.text}"))
+            yield event
+
+    def _last_answer(self, thread: str | None) -> str | None:
+        turns = self._memory.turns(thread)
+        return turns[-1].answer if turns else None
+
+    def confirm(self, proposal: str) -> Answer:
+        """Do what a `Proposed` event proposed: call its tool with its arguments, once.
+
+        Raises:
+            UnknownProposal: nothing of that id waits.
+        """
+        return self._tools.confirm(proposal)
 
     def _from_documents(
         self,

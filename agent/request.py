@@ -32,6 +32,7 @@ class Request:
     collection: str | None = None
     tool: str = AUTO
     documents: Sequence[str | Path] | None = None
+    strategy: str | None = None
 
 
 def searched(library: AnyLibrary, request: Request, default: str) -> list[str]:

@@ -28,6 +28,18 @@ class Done:
     go_on: bool = False
     stopped: bool = False
 
+    def add(self, step: Step, outcome: Outcome) -> None:
+        """Keep what a step gave: its result in the place of the one that it worked on, or the note of its failure."""
+        self.stopped = self.stopped or outcome.stopped
+        if outcome.error:
+            self.notes.append(note(step, outcome))
+            self.go_on = not (self.results or outcome.expected or outcome.stopped)
+        elif step.continues:
+            self.results[-1] = (step, outcome)
+        else:
+            self.results.append((step, outcome))
+            self.go_on = False
+
 
 def carry_out(plan: Plan, toolbox: Toolbox, cancel: threading.Event) -> Generator[Event, None, Done]:
     """Call the tools of a plan in order; a step that fails is named, and the others go on without it."""
@@ -43,18 +55,10 @@ def carry_out(plan: Plan, toolbox: Toolbox, cancel: threading.Event) -> Generato
             return done
         previous = done.results[-1][1].plain if step.continues else ""
         outcome = yield from toolbox.call(step, previous, cancel)
-        if outcome.stopped:
-            done.stopped = True
-            return done
         failed = outcome if outcome.error else None
-        if outcome.error:
-            done.notes.append(note(step, outcome))
-            done.go_on = done.go_on or not outcome.expected
-        elif step.continues:
-            done.results[-1] = (step, outcome)
-        else:
-            done.results.append((step, outcome))
-    done.go_on = done.go_on and not done.results
+        done.add(step, outcome)
+        if outcome.stopped:
+            break
     return done
 
 
@@ -73,8 +77,6 @@ def answer_of(plan: Plan, done: Done, model: str, clock: Clock) -> Answer:
     else:
         text = _text(plan, done.results)
         data = _data(done.results)
-    if done.stopped:
-        done.notes.append(f"The tool {last.tool} was stopped.")
     return Answer(
         "\n\n".join(filter(None, [text, *done.notes])),
         sources=sources_of(done.results),
