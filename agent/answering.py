@@ -201,14 +201,14 @@ def answer_from(
 def still_there(events: Iterator[Event], library: AnyLibrary) -> Iterator[Event]:
     """The events, but an answer whose documents were removed while it was written says so instead of citing them."""
     for event in events:
-        if isinstance(event, Answered) and (gone := _removed(event.answer.sources, library)):
+        if isinstance(event, Answered) and (gone := removed(event.answer.sources, library)):
             names = f"{' and '.join(gone)} {'was' if len(gone) == 1 else 'were'}"
             text = f"{names} removed from the library while I was answering: ask again without it."
             event = Answered(replace(event.answer, text=text, sources=(), supported=None, abstained=True))
         yield event
 
 
-def _removed(sources: Sequence[Source], library: AnyLibrary) -> list[str]:
+def removed(sources: Sequence[Source], library: AnyLibrary) -> list[str]:
     """The names of the cited documents that are no longer in the library."""
     gone = []
     for source in {source.document_id: source for source in sources}.values():

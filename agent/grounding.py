@@ -143,13 +143,28 @@ def ground(answer: str, question: str, passages: Sequence[Source], texts: Sequen
     clean = strip_citations(answer)
     # A small model likes to repeat itself: a sentence counts once.
     for sentence in dict.fromkeys(clean[span.start : span.end] for span in sentences(clean)):
-        found = [quote_for(sentence, question, text) for text in texts]
-        best = max(range(len(found)), key=lambda index: found[index][0], default=None)
-        if best is None or found[best][0] < floor:
+        source = supporting(sentence, question, passages, texts, floor)
+        if source is None:
             removed.append(sentence)
         else:
-            kept.append((sentence, quoting(passages[best], texts[best], found[best][1])))
+            kept.append((sentence, source))
     return _numbered(kept, removed)
+
+
+def supporting(
+    sentence: str, question: str, passages: Sequence[Source], texts: Sequence[str], floor: float
+) -> Source | None:
+    """The passage that best supports a sentence, narrowed to the quote that does; None below the floor.
+
+    Args:
+        sentence: without citation marks.
+        question, passages, texts, floor: as for `ground`.
+    """
+    found = [quote_for(sentence, question, text) for text in texts]
+    best = max(range(len(found)), key=lambda index: found[index][0], default=None)
+    if best is None or found[best][0] < floor:
+        return None
+    return quoting(passages[best], texts[best], found[best][1])
 
 
 def quoting(passage: Source, text: str, span: Span) -> Source:
@@ -165,11 +180,11 @@ def _numbered(kept: Sequence[tuple[str, Source]], removed: Sequence[str]) -> Gro
     for sentence, source in kept:
         key = (source.document_id, source.start, source.end)
         source = numbers.setdefault(key, replace(source, number=len(numbers) + 1))
-        cited.append(_cite(sentence, source.number))
+        cited.append(cite(sentence, source.number))
     return Grounded(" ".join(cited), tuple(numbers.values()), tuple(removed))
 
 
-def _cite(sentence: str, number: int) -> str:
+def cite(sentence: str, number: int) -> str:
     """`The sky is blue.` becomes `The sky is blue [1].`"""
     mark = re.search(r"[.!?。！？।]+[\"'”’)\]]*$", sentence)
     cut = mark.start() if mark else len(sentence)

@@ -131,6 +131,12 @@ class Settings:
         0.0, "0 always picks the likeliest token; higher varies", lambda v: 0 <= v <= 2, "a number from 0 to 2"
     )
     answer_timeout_seconds: float = _setting(120.0, "the longest one answer may take", _positive, "a number above 0")
+    survey_documents: int = _setting(
+        200, "documents read for one question over many of them", _positive, "a whole number above 0"
+    )
+    survey_timeout_seconds: float = _setting(
+        600.0, "the longest that a question over many documents may take", _positive, "a number above 0"
+    )
     engine: str = _setting(
         "auto", "auto, torch or openvino: what runs the chat model", lambda v: v in _ENGINES, "auto, torch or openvino"
     )

@@ -33,17 +33,20 @@ def write(
     max_new_tokens: int,
     seconds: float,
     cancel: threading.Event | None = None,
+    unfinished: bool = False,
 ) -> str | None:
-    """What the model writes, stripped; None where it fails, takes too long, is cancelled or does not come to an end."""
+    """What the model writes, stripped; None where it fails, takes too long, is cancelled or does not come to an end.
+
+    With `unfinished`, what it wrote until its time or its tokens were over counts, too.
+    """
     deadline, text = time.monotonic() + seconds, ""
     cancel = cancel or threading.Event()
     try:
         for chunk in model.stream(list(messages), max_new_tokens=max_new_tokens, cancel=cancel, prompt_lookup=True):
             text += str(chunk.text)
-            if cancel.is_set() or time.monotonic() > deadline:
-                return None
-            if chunk.response_metadata.get("finish_reason") in ("length", "cancelled"):
-                return None
+            late = time.monotonic() > deadline
+            if late or cancel.is_set() or chunk.response_metadata.get("finish_reason") in ("length", "cancelled"):
+                return text.strip() or None if unfinished and not cancel.is_set() else None
     except ModelError:
         return None
     return text.strip() or None

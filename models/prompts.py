@@ -85,6 +85,16 @@ def tool_loop_prompt() -> str:
     )
 
 
+def findings_messages(topic: str, passages: Sequence[str]) -> list[BaseMessage]:
+    """What some passages of one document say about a topic, to be written down in short sentences, one a line."""
+    system = (
+        "Write down what the passages say about the topic, in short sentences, one a line. Say nothing that is not in "
+        f"them. If they say nothing about it, write: {NOT_IN_PASSAGES}"
+    )
+    shown = "\n\n".join(passages)
+    return [SystemMessage(system), HumanMessage(f"{shown}\n\nTopic: {topic}")]
+
+
 def label_messages(text: str, labels: Sequence[str]) -> list[BaseMessage]:
     """A text to be given one of several labels; the likelihood of each label as the reply is what is read."""
     return [
