@@ -20,7 +20,7 @@ from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableLambda
 
-from agent import answering
+from agent import answering, scope
 from agent.answering import Clock, Draft
 from agent.arguments import Asked
 from agent.errors import AgentError, BadInput, ThreadsUnreadable
@@ -29,9 +29,10 @@ from agent.follow_up import self_standing
 from agent.memory import ThreadMemory
 from agent.relevance import relevance
 from agent.request import AnyLibrary, Request, chosen, searched
-from agent.routing import AUTO, FROM_LIBRARY
+from agent.routing import ANSWER, AUTO, FROM_LIBRARY
 from agent.settings import Settings, load_settings
 from agent.strategies.use import RouterSource, ToolUse
+from agent.survey import Surveyor
 from agent.thread_summary import fold
 from agent.toolbox import ToolSource
 from models.errors import ModelError, PromptTooLong
@@ -153,6 +154,7 @@ class Assistant:
         tool: str = AUTO,
         documents: Sequence[str | Path] | None = None,
         strategy: str | None = None,
+        over: str = scope.AUTO,
     ) -> Answer:
         """One question, one checked answer.
 
@@ -163,11 +165,12 @@ class Assistant:
             tool: `auto`, `none` or a tool's name.
             documents: only these may answer: ids, names, or paths of files that were added before.
             strategy: `router`, `loop` or `auto`; None is the settings'.
+            over: `all` reads every document in turn, `best` the passages that fit best, `auto` as the question wants.
 
         Raises:
             AgentError, ModelError, RetrievalError: the question cannot be answered; each has a `code`.
         """
-        request = Request(question, thread, collection, tool, documents, strategy)
+        request = Request(question, thread, collection, tool, documents, strategy, over)
         for event in self._events(request, threading.Event()):
             if isinstance(event, Answered):
                 return event.answer
@@ -186,9 +189,12 @@ class Assistant:
         tool: str = AUTO,
         documents: Sequence[str | Path] | None = None,
         strategy: str | None = None,
+        over: str = scope.AUTO,
     ) -> Generator[Event, None, None]:
         """The answer as events, the last one Answered or Failed; closing the iterator cancels the work."""
-        yield from self._reported(Request(question, thread, collection, tool, documents, strategy), threading.Event())
+        yield from self._reported(
+            Request(question, thread, collection, tool, documents, strategy, over), threading.Event()
+        )
 
     def _reported(self, request: Request, cancel: threading.Event) -> Generator[Event, None, None]:
         try:
@@ -207,12 +213,13 @@ class Assistant:
         tool: str = AUTO,
         documents: Sequence[str | Path] | None = None,
         strategy: str | None = None,
+        over: str = scope.AUTO,
     ) -> AsyncIterator[Event]:
         """`stream` for the event loop: the work runs in a thread, and leaving the loop early cancels it."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         left = threading.Event()
-        request = Request(question, thread, collection, tool, documents, strategy)
+        request = Request(question, thread, collection, tool, documents, strategy, over)
 
         def work() -> None:
             events = self._reported(request, left)
@@ -281,6 +288,8 @@ class Assistant:
         records = self.library.documents(collections)
         if request.documents is not None:
             records = chosen(records, request.documents)
+        if request.over != scope.AUTO and request.tool == AUTO:  # the person says how the documents are to be read
+            request = replace(request, tool=ANSWER)
         if self._tools.loops(request):
             yield from self._by_loop(request, collections, records, clock, cancel)
             return
@@ -346,6 +355,10 @@ class Assistant:
         cancel: threading.Event,
     ) -> Iterator[Event]:
         question = self._standing(request, cancel)
+        if scope.reach(request.over, question, len(records)) == scope.ALL:
+            surveyor = Surveyor(self.chat_model, self.library, self.settings)
+            yield from self._remembered(request, surveyor.survey(question, records, clock, cancel), question)
+            return
         only = None if request.documents is None else records
         passages: list[Document] = []
         for item in answering.search(self.library, question, collections, self.settings, clock, only):

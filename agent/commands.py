@@ -40,6 +40,8 @@ def _add_ask(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentPa
     ask.add_argument("--collection", dest="set_collection", metavar="NAME", help="the collection to add to and search")
     ask.add_argument("--thread", metavar="ID", help="continue the conversation of that name, or begin it")
     ask.add_argument("--tool", default="auto", metavar="auto|none|NAME", help="which tool to use (default: auto)")
+    words = "read every document in turn, or the passages that fit best; auto goes by the question"
+    ask.add_argument("--over", choices=["auto", "best", "all"], default="auto", help=words)
     ask.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model for this question")
     ask.add_argument("--trace", action="store_true", help="print every step and its milliseconds to standard error")
     ask.set_defaults(handler=_ask, render=_render_answer)
@@ -78,7 +80,7 @@ def _ask(options: argparse.Namespace, house: House) -> dict[str, Any]:
     documents, failed = _documents_to_ask(options.documents, house) if options.documents else (None, [])
     for failure in failed:
         print(f"hearth: {failure['code']}: {failure['message']}", file=sys.stderr)
-    request = Request(question, options.thread, tool=options.tool, documents=documents)
+    request = Request(question, options.thread, tool=options.tool, documents=documents, over=options.over)
     answer = answer_on_terminal(house.assistant(), request, quiet=options.json, trace=options.trace)
     return {**answer.to_json(), **({"failed": failed} if failed else {})}
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import scope
 from agent.errors import BadInput
 from agent.routing import AUTO
 from retrieval import Library, UserLibrary
@@ -33,6 +34,16 @@ class Request:
     tool: str = AUTO
     documents: Sequence[str | Path] | None = None
     strategy: str | None = None
+    over: str = scope.AUTO
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown reach.
+
+        Raises:
+            BadInput: `over` is none of those known.
+        """
+        if self.over not in scope.KNOWN:
+            raise BadInput(f"A question is over {', '.join(scope.KNOWN)}, not {self.over!r}.")
 
 
 def searched(library: AnyLibrary, request: Request, default: str) -> list[str]:

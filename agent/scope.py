@@ -47,6 +47,13 @@ def wants_all(question: str) -> bool:
     return any(pattern.search(question) for pattern in (_LIST_ALL, _WHAT_ALL, _OF_EACH, _WHICH))
 
 
+def reach(over: str, question: str, documents: int) -> str:
+    """`best` or `all` for a question, as the person chose or else as its words want; one document needs no list."""
+    if over != AUTO:
+        return over
+    return ALL if documents > 1 and wants_all(question) else BEST
+
+
 def topic(question: str) -> str:
     """What such a question is about, without the words that only say that all documents are meant."""
     left, which = _WHICH.subn("", question)

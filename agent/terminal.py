@@ -6,7 +6,7 @@ import sys
 
 from agent.assistant import Assistant
 from agent.errors import AgentError
-from agent.events import Answer, Answered, Failed, SourcesFound, Token, ToolFinished, ToolStarted
+from agent.events import Answer, Answered, Failed, Progress, SourcesFound, Token, ToolFinished, ToolStarted
 from agent.request import Request
 
 
@@ -33,7 +33,13 @@ def answer_on_terminal(assistant: Assistant, request: Request, *, quiet: bool, t
     live = not quiet and sys.stderr.isatty()
     if not quiet and (endpoint := getattr(assistant.chat_model, "endpoint", None)):
         print(f"The chat model is at {endpoint.host}: the question and passages are sent there.", file=sys.stderr)
-    events = assistant.stream(request.question, thread=request.thread, tool=request.tool, documents=request.documents)
+    events = assistant.stream(
+        request.question,
+        thread=request.thread,
+        tool=request.tool,
+        documents=request.documents,
+        over=request.over,
+    )
     for event in events:
         match event:
             case Token(text=text) if live:
@@ -42,6 +48,8 @@ def answer_on_terminal(assistant: Assistant, request: Request, *, quiet: bool, t
                 print(f"-> {name} {given}", file=sys.stderr)
             case ToolFinished(name=name, output=output, milliseconds=ms) if trace:
                 print(f"<- {name} in {ms:.0f} ms\n{output}", file=sys.stderr)
+            case Progress(done=done, total=total, what=what) if live or trace:
+                print(f"   {what} ({done} of {total})", file=sys.stderr)
             case SourcesFound(sources=sources) if trace:
                 print(f"   {len(sources)} passages go to the model", file=sys.stderr)
             case Failed(code=code, message=message):

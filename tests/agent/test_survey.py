@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import hearth
 from agent.answering import Clock
-from agent.events import Answer, Answered, Event, Progress, SourcesFound, ToolFinished, ToolStarted
+from agent.assistant import Assistant
+from agent.errors import BadInput
+from agent.events import Answer, Answered, Coverage, Event, Progress, SourcesFound, ToolFinished, ToolStarted
 from agent.scope import topic, wants_all
 from agent.settings import Settings
 from agent.survey import Surveyor
@@ -208,3 +212,44 @@ def test_these_are_asked_of_all_documents(question: str, about: str) -> None:
 )
 def test_these_are_not(question: str) -> None:
     assert not wants_all(question)
+
+
+def test_the_assistant_reads_all_documents_where_the_question_or_the_person_wants_it(
+    library: Library, tmp_path: Path
+) -> None:
+    model = ScriptedChatModel(replies=["The penalty is 5 percent."])
+    assistant = Assistant(model, library, Settings(home=tmp_path, relevance_floor=0.2))
+    assert assistant.ask(QUESTION).coverage == Coverage(3, 3, 1)
+    assert assistant.ask(QUESTION, over="best").coverage is None
+    assert assistant.ask("penalty", over="all").coverage == Coverage(3, 3, 1)
+    assert assistant.ask(QUESTION, documents=["anna.txt"]).coverage is None  # one document needs no list
+    assert assistant.ask(QUESTION, documents=["anna.txt", "bert.txt"]).coverage == Coverage(2, 2, 1)
+    with pytest.raises(BadInput, match="auto, best, all"):
+        assistant.ask(QUESTION, over="some")
+
+
+def test_q11_asking_all_documents_of_an_empty_library_says_so(tmp_path: Path) -> None:
+    with Library.open(tmp_path / "empty", HashEmbeddings()) as library:
+        assistant = Assistant(ScriptedChatModel(replies=["x"]), library, Settings(home=tmp_path))
+        found = assistant.ask(QUESTION, over="all")
+    assert found.abstained
+    assert "I read 0 documents" in found.text
+
+
+def test_the_verb_reads_all_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ScriptedChatModel(replies=["The penalty is 5 percent."])
+    monkeypatch.setattr("agent.assembly.House.chat_model", lambda self: model)
+    monkeypatch.setattr("agent.assembly.House.embeddings", lambda self: HashEmbeddings())
+    monkeypatch.setenv("HEARTH_RELEVANCE_FLOOR", "0.2")
+    files = []
+    for name, text in TEXTS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        files.append(str(tmp_path / name))
+    home = ["--home", str(tmp_path / "home")]
+    assert hearth.main(["ask", "penalty", "--over", "all", "--documents", *files, *home, "--json", "--trace"]) == 0
+    printed = capsys.readouterr()
+    value = json.loads(printed.out)
+    assert value["coverage"]["read"] == 3
+    assert "bert.txt (1 of 3)" in printed.err
