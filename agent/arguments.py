@@ -88,17 +88,28 @@ class Asked:
         return self.parts.head if self.texts else self.message
 
 
-def named_documents(message: str, records: Sequence[DocumentRecord]) -> tuple[DocumentRecord, ...]:
-    """The documents whose file name stands in a message, else whose name without its ending does, in that order."""
-    for names in (lambda r: (r.document,), _stems):
-        found: dict[int, DocumentRecord] = {}
-        for record in records:
-            for name in names(record):
-                if at := re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", message, re.IGNORECASE):
-                    found.setdefault(at.start(), record)
-        if found:
-            return tuple(dict.fromkeys(found[at] for at in sorted(found)))
-    return ()
+def named_documents(
+    message: str, records: Sequence[DocumentRecord], *, loosely: bool = False
+) -> tuple[DocumentRecord, ...]:
+    """The documents whose file name stands in a message, in that order.
+
+    Where none does, and with `loosely` also beside those, a name without its ending counts.
+    """
+    found = _found(message, {record.document_id: (record.document,) for record in records})
+    if loosely or not found:
+        found |= _found(message, {record.document_id: _stems(record) for record in records})
+    by_id = {record.document_id: record for record in records}
+    return tuple(by_id[document_id] for document_id in sorted(found, key=lambda one: found[one]))
+
+
+def _found(message: str, names: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Where in the message each document is named first, by its id."""
+    places = {}
+    for document_id, own in names.items():
+        at = [re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", message, re.IGNORECASE) for name in own]
+        if starts := [match.start() for match in at if match]:
+            places[document_id] = min(starts)
+    return places
 
 
 def _stems(record: DocumentRecord) -> tuple[str, ...]:
@@ -164,7 +175,10 @@ def _two(asked: Asked) -> dict[str, Any]:
     if len(texts) == 1:  # `one / other`, or one a line
         halves = re.split(r"\s+/\s+|\s+(?:vs\.?|versus)\s+|\n+", texts[0])
         texts = [half.strip() for half in halves] if len(halves) == 2 else texts
-    documents = [reference(record, asked.records) for record in asked.documents]
+    named = asked.documents
+    if len(named) == 1 and not texts:
+        named = named_documents(asked.message, asked.records, loosely=True)
+    documents = [reference(record, asked.records) for record in named]
     if len(texts) >= 2:
         return {"first": texts[0], "second": texts[1]}
     if len(documents) >= 2:
