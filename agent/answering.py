@@ -17,6 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from agent import grounding
+from agent.conflicts import with_conflicts
 from agent.events import Answer, Answered, Event, Source, SourcesFound, Timings, Token, ToolFinished, ToolStarted
 from agent.request import AnyLibrary
 from agent.settings import Settings
@@ -182,6 +183,7 @@ def answer_from(
     grounded = grounding.ground(draft.text, question, sources, fitting, settings.support_floor)
     if not grounded.sources:
         grounded = grounding.closest_quote(question, sources, fitting)
+    grounded = with_conflicts(question, grounded, sources, fitting)
     cited = tuple(_placed(source, passages) for source in grounded.sources)
     yield Answered(
         Answer(
