@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from agent.assistant import Assistant
+    from agent.mcp_servers import McpServers
     from agent.memory import ThreadMemory
     from agent.request import AnyLibrary
     from agent.routing import Router
@@ -43,6 +44,7 @@ class House:
         self._roles: Roles | None = None
         self._tasks: Tasks | None = None
         self._converting: LocalChatModel | None = None
+        self._mcp: McpServers | None = None
 
     @property
     def home(self) -> Path:
@@ -140,7 +142,17 @@ class House:
         """What the assistant may call: Hearth's own tools over that library, and those of the MCP servers."""
         from agent.tools import build_tools
 
-        return build_tools(self, lambda: library)
+        return [*build_tools(self, lambda: library), *self._mcp_tools()]
+
+    def _mcp_tools(self) -> list[BaseTool]:
+        if not self.settings.mcp:
+            return []
+        from agent.mcp_servers import McpServers
+
+        with self._lock:
+            if self._mcp is None:
+                self._mcp = McpServers(self.settings.mcp, self.settings.tool_timeout_seconds)
+        return self._mcp.tools()
 
     def router(self) -> Router | None:
         """What chooses among the tools, None where only the rule is left."""
@@ -180,6 +192,9 @@ class House:
                 self._converting = None
             if (stop := getattr(self._embeddings, "stop_conversion", None)) is not None:
                 stop()
+            if self._mcp is not None:
+                self._mcp.close()
+                self._mcp = None
             if self._library is not None:
                 self._library.close()
                 self._library = None
