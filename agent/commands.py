@@ -1,4 +1,4 @@
-"""The assistant's verbs on the command line: ask, eval, doctor, settings and version.
+"""The assistant's verbs on the command line: ask and answer, eval, doctor, settings and version.
 
 Handlers import what they need when they run, so that `--help` stays instant.
 """
@@ -6,14 +6,11 @@ Handlers import what they need when they run, so that `--help` stays instant.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import task_commands
+from agent import ask_commands, task_commands
 
 if TYPE_CHECKING:
     from agent.assembly import House
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     """Register the verbs; each sets `handler` and `render`."""
-    _add_ask(verbs, common)
+    ask_commands.add_verbs(verbs, common)
     _add_eval(verbs, common)
     doctor = verbs.add_parser("doctor", parents=[common], help="what this machine has, lacks and will use")
     doctor.add_argument("--offline", action="store_true", help="also answer a question while the network is cut")
@@ -31,20 +28,6 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     settings.set_defaults(handler=lambda options, house: house.settings.table(), render=_render_settings)
     version = verbs.add_parser("version", parents=[common], help="the version of Hearth")
     version.set_defaults(handler=_version, render=lambda value: f"hearth {value['version']}")
-
-
-def _add_ask(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    ask = verbs.add_parser("ask", parents=[common], help="one question to the assistant")
-    ask.add_argument("question", metavar="QUESTION", help="the question, or - to read it from standard input")
-    ask.add_argument("--documents", nargs="+", metavar="PATH", help="answer from these alone; files are added first")
-    ask.add_argument("--collection", dest="set_collection", metavar="NAME", help="the collection to add to and search")
-    ask.add_argument("--thread", metavar="ID", help="continue the conversation of that name, or begin it")
-    ask.add_argument("--tool", default="auto", metavar="auto|none|NAME", help="which tool to use (default: auto)")
-    words = "read every document in turn, or the passages that fit best; auto goes by the question"
-    ask.add_argument("--over", choices=["auto", "best", "all"], default="auto", help=words)
-    ask.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model for this question")
-    ask.add_argument("--trace", action="store_true", help="print every step and its milliseconds to standard error")
-    ask.set_defaults(handler=_ask, render=_render_answer)
 
 
 def _add_eval(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -70,51 +53,6 @@ def _add_eval(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     retrieval.add_argument("--limit", type=int, metavar="N", help="only N of the queries, drawn, always the same ones")
     retrieval.set_defaults(handler=_eval_retrieval, render=_render_rankings)
     task_commands.add_eval_kinds(kinds, common)
-
-
-def _ask(options: argparse.Namespace, house: House) -> dict[str, Any]:
-    from agent.request import Request
-    from agent.terminal import answer_on_terminal
-
-    question = sys.stdin.read() if options.question == "-" else options.question
-    documents, failed = _documents_to_ask(options.documents, house) if options.documents else (None, [])
-    for failure in failed:
-        print(f"hearth: {failure['code']}: {failure['message']}", file=sys.stderr)
-    request = Request(question, options.thread, tool=options.tool, documents=documents, over=options.over)
-    answer = answer_on_terminal(house.assistant(), request, quiet=options.json, trace=options.trace)
-    return {**answer.to_json(), **({"failed": failed} if failed else {})}
-
-
-def _documents_to_ask(paths: Sequence[str], house: House) -> tuple[list[str], list[dict[str, Any]]]:
-    """(ids and names of what was named, what could not be added): what lies on this disk is brought in first.
-
-    Raises:
-        AnswerFailed: nothing of it can be asked about.
-    """
-    from agent.terminal import AnswerFailed
-    from retrieval.ingest_commands import ingest_with_progress
-
-    files = [path for path in paths if os.path.lexists(path)]
-    documents = [path for path in paths if path not in files]
-    failed: list[dict[str, Any]] = []
-    if files:
-        report = ingest_with_progress(house.library().add, files, house.settings.collection)
-        documents += report.document_ids.values()
-        failed = [asdict(failure) for failure in report.failed]
-    if not documents:
-        first = failed[0] if failed else {"code": "not_found", "message": f"{paths[0]} holds no document; name a file."}
-        raise AnswerFailed(first["code"], first["message"])
-    return documents, failed
-
-
-def _render_answer(value: dict[str, Any]) -> str:
-    lines = [f"[{s['number']}] {_place(s)}: “{' '.join(s['quote'].split())}”" for s in value["sources"]]
-    return "\n".join([value["answer"], *([""] if lines else []), *lines])
-
-
-def _place(source: dict[str, Any]) -> str:
-    page = f", page {source['page']}" if source["page"] else ""
-    return f"{source['document']}{page}" + (f", {source['position']}" if source["position"] else "")
 
 
 def _eval_answers(options: argparse.Namespace, house: House) -> dict[str, Any]:
