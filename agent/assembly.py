@@ -163,10 +163,12 @@ class House:
         with self._lock:
             if self._assistant is None:
                 from agent.assistant import Assistant
+                from agent.language import LanguageBridge
 
                 self._assistant = Assistant(
                     *(self.chat_model(), self.library(), self.settings),
                     memory=self.memory(),
+                    languages=LanguageBridge.of(self),
                     tools=self.tools,
                     router=self.router,
                 )

@@ -26,6 +26,7 @@ from agent.arguments import Asked
 from agent.errors import AgentError, BadInput, ThreadsUnreadable
 from agent.events import Answer, Answered, Event, Failed, Token
 from agent.follow_up import self_standing
+from agent.language import Crossing, LanguageBridge
 from agent.memory import ThreadMemory
 from agent.relevance import relevance
 from agent.request import AnyLibrary, Request, chosen, searched
@@ -67,6 +68,7 @@ class Assistant:
         house: House | None = None,
         *,
         memory: ThreadMemory | None = None,
+        languages: LanguageBridge | None = None,
         tools: ToolSource | None = None,
         router: RouterSource | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class Assistant:
         self.settings = settings
         self._house = house
         self._memory = memory or ThreadMemory()
+        self._languages = languages
         self._tools = ToolUse(chat_model, settings, library, tools, router)
 
     @classmethod
@@ -91,6 +94,7 @@ class Assistant:
         return cls(
             *(house.chat_model(), house.library(), house.settings, house),
             memory=house.memory(),
+            languages=LanguageBridge.of(house),
             tools=house.tools,
             router=house.router,
         )
@@ -110,7 +114,13 @@ class Assistant:
             raise BadInput(f"This is the assistant of {self.library.user}; ask the one that it came from.")
         own = self.library.for_user(user, shared)
         tools, router = self._tools.source, self._tools.router
-        return Assistant(self.chat_model, own, self.settings, memory=self._memory.of(user), tools=tools, router=router)
+        return Assistant(
+            *(self.chat_model, own, self.settings),
+            memory=self._memory.of(user),
+            languages=self._languages,
+            tools=tools,
+            router=router,
+        )
 
     def add_documents(
         self,
@@ -356,18 +366,20 @@ class Assistant:
     ) -> Iterator[Event]:
         question = self._standing(request, cancel)
         if scope.reach(request.over, question, len(records)) == scope.ALL:
+            crossing = self._crossing(question)
             surveyor = Surveyor(self.chat_model, self.library, self.settings)
-            yield from self._remembered(request, surveyor.survey(question, records, clock, cancel), question)
+            asked = crossing.question if crossing else question
+            events = surveyor.survey(asked, records, clock, cancel)
+            yield from self._remembered(request, crossing.back(events) if crossing else events, question)
             return
         only = None if request.documents is None else records
-        passages: list[Document] = []
-        for item in answering.search(self.library, question, collections, self.settings, clock, only):
-            if isinstance(item, list):
-                passages = item
-            else:
-                yield item
+        passages = yield from self._searched(question, collections, clock, only)
+        crossing, own = self._crossing(question, passages), question
+        if crossing and crossing.question != question:
+            question = crossing.question
+            passages = yield from self._searched(question, collections, clock, only)
         if relevance(passages) < self.settings.relevance_floor:
-            events: Iterator[Event] = iter([answering.not_in_documents(question, self.chat_model, len(records), clock)])
+            events = iter([answering.not_in_documents(question, self.chat_model, len(records), clock)])
         else:
             paths = {record.document_id: record.path for record in records}
             sources = [
@@ -375,7 +387,27 @@ class Assistant:
                 for number, passage in enumerate(passages, start=1)
             ]
             events = answering.answer_from(self.chat_model, question, passages, sources, self.settings, clock, cancel)
-        yield from self._remembered(request, answering.still_there(events, self.library), question)
+        events = answering.still_there(events, self.library)
+        yield from self._remembered(request, crossing.back(events) if crossing else events, own)
+
+    def _searched(
+        self,
+        question: str,
+        collections: Sequence[str],
+        clock: Clock,
+        only: Sequence[DocumentRecord] | None,
+    ) -> Generator[Event, None, list[Document]]:
+        passages: list[Document] = []
+        for item in answering.search(self.library, question, collections, self.settings, clock, only):
+            if isinstance(item, list):
+                passages = item
+            else:
+                yield item
+        return passages
+
+    def _crossing(self, question: str, passages: Sequence[Document] = ()) -> Crossing | None:
+        """The way to an answer in the question's language, where the chat model does not know it."""
+        return self._languages.crossing(question, passages) if self._languages else None
 
     def _standing(self, request: Request, cancel: threading.Event) -> str:
         """The question as it is understood without its thread."""
@@ -388,8 +420,9 @@ class Assistant:
         earlier = fold(
             self._memory, request.thread, self.chat_model, budget_tokens=room, prompt_tokens=limit // 2, cancel=cancel
         )
+        crossing = self._crossing(request.question)
         draft = Draft()
-        messages = chat_messages(request.question, history, earlier.text)
+        messages = chat_messages(crossing.question if crossing else request.question, history, earlier.text)
         yield from answering.generate(
             self.chat_model, messages, self.settings, clock, draft, cancel=cancel, copies_source=False
         )
@@ -401,7 +434,8 @@ class Assistant:
             new_tokens=draft.new_tokens,
             cut_off=draft.cut_off,
         )
-        yield from self._remembered(request, iter([Answered(answer)]))
+        events: Iterator[Event] = iter([Answered(answer)])
+        yield from self._remembered(request, crossing.back(events) if crossing else events)
 
     def _remembered(self, request: Request, events: Iterator[Event], standing: str | None = None) -> Iterator[Event]:
         for event in events:

@@ -140,7 +140,7 @@ def test_q04_q05_q06_markup_in_a_question_is_only_text(filled: Library, tmp_path
 
 def test_q10_an_answer_that_takes_too_long_is_cut_off(filled: Library, tmp_path: Path) -> None:
     house = assistant(filled, tmp_path, "Ida Holm built it in 1847. " * 200, seconds_a_word=0.01)
-    house.settings = replace(house.settings, answer_timeout_seconds=0.1)
+    house.settings = replace(house.settings, answer_timeout_seconds=0.5)
     answer = house.ask("Who built the lighthouse of Varn?")
     assert answer.cut_off
     assert "Ida Holm" in answer.text
