@@ -91,6 +91,8 @@ class Settings:
     features_model: str = _setting("", f"the encoder for token features: {_NAMES}")
     rerank_model: str = _setting("", f"the cross-encoder for ranking: {_NAMES}")
     table_answer_model: str = _setting("", f"the model for questions about tables: {_NAMES}")
+    support_model: str = _setting("", f"what judges whether a passage supports a sentence: {_NAMES}")
+    route_model: str = _setting("", f"what chooses the tool for a message: {_NAMES}")
     tasks: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}),
         metadata={"help": "the models of the tasks that `hearth task list` shows, as task = name", "check": None},

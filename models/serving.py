@@ -23,8 +23,8 @@ Origin = Literal["setting", "registry", "profile", "shipped", "embedded", "rule"
 
 # by the setting `tasks`, whose names are those of the pipeline tasks
 _PIPELINE_TASKS = {"vision": "image-text-to-text", "speech": "automatic-speech-recognition"}
-# Nothing in Hearth opens a hub model for these yet, so a pulled one serves only where it is promoted by hand.
-_BY_RULE_ALONE = ("support", "route")
+# Nothing in Hearth opens a hub model for this, so a pulled one serves only where it is promoted by hand.
+_BY_RULE_ALONE = ("route",)
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,14 @@ def _route(house: Any, name: str | None, text: str | None) -> str:
     return ", ".join(f"{one.tool or 'no tool'} {one.probability:.2f}" for one in found)
 
 
+def _support(house: Any, name: str | None, text: str | None) -> str:
+    judge = _tasks(house).support(name)
+    if judge is None:
+        return "no model of its own: a rule decides"
+    claim = text or "Ida Holm built the lighthouse of Varn in 1847."
+    return f"{judge.judge([claim], [_PASSAGES[0]])[0]:.2f}: {claim}"
+
+
 def _zero_shot(house: Any, name: str | None, text: str | None) -> str:
     found = _tasks(house).zero_shot(name).many([text or _PASSAGES[1]], _LABELS)[0]
     return f"{found.label} {found.score:.2f} of {', '.join(_LABELS)}"
@@ -245,7 +253,7 @@ _RUNS: Mapping[str, Callable[[Any, str | None, str | None], str]] = {
     "summarize": _summarize,
     "extract": _extract,
     "entities": _entities,
-    "support": _labels,
+    "support": _support,
     "route": _route,
     "vision": _vision,
     "speech": _speech,

@@ -128,7 +128,7 @@ class _Reader:
                 for own in [row] if self._layout is None else self._laid_out(row, source):
                     mapped = self._mapped(own, source)
                     if mapped is not None:
-                        yield mapped, self._group(row, source)
+                        yield mapped, self._group(row, own, source)
             if not count:
                 raise TooFewRows(source, "the file has no rows.")
 
@@ -159,13 +159,19 @@ class _Reader:
         except ValueError as error:
             raise DataError(source, str(error), row.line) from error
 
-    def _group(self, row: Row, source: str) -> str:
+    def _group(self, row: Row, own: Row, source: str) -> str:
+        """What keeps a row together with others; a layout may write it in one way for all sources."""
         by = self._recipe.data.split.by
         if not by:  # what was made of one row stays in one part
             return json.dumps(row.values, ensure_ascii=False, default=str) if self._layout else ""
-        if by not in row.values:
+        found = own.values if by in own.values else row.values
+        if by not in found:
             raise ColumnMissing(source, by, list(row.values), row.line)
-        return json.dumps(row.values[by], ensure_ascii=False)
+        return _group_of(found[by])
+
+
+def _group_of(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _missing(given: Any, column: Column) -> str | None:
@@ -248,19 +254,25 @@ def _drawn(recipe: Recipe, whole: _Stored, given: Sequence[str]) -> dict[str, li
 
     A row's part depends on the seed and its own content (or its group) alone, so other rows never move it.
     """
-    split = recipe.data.split
-    shares = {part: getattr(split, part) for part in ("validation", "test") if part not in given}
-    drawn: dict[str, list[int]] = {"train": [], **{part: [] for part in shares}}
+    drawn: dict[str, list[int]] = {"train": [], **{part: [] for part in PARTS[1:] if part not in given}}
     for index, group in enumerate(whole.groups):
-        place = int.from_bytes(hashlib.sha256(f"{recipe.seed}:".encode() + group).digest()[:8], "big") / 2**64
-        for part, share in shares.items():
-            if place < share:
-                drawn[part].append(index)
-                break
-            place -= share
-        else:
-            drawn["train"].append(index)
+        drawn[_part_of(recipe, group, list(drawn)[1:])].append(index)
     return drawn
+
+
+def part_of_group(recipe: Recipe, value: Any) -> str:
+    """The part that the training files' rows with this value of the column `split.by` go to."""
+    return _part_of(recipe, _digest(_group_of(value)), [part for part in PARTS[1:] if not getattr(recipe.data, part)])
+
+
+def _part_of(recipe: Recipe, group: bytes, parts: Sequence[str]) -> str:
+    place = int.from_bytes(hashlib.sha256(f"{recipe.seed}:".encode() + group).digest()[:8], "big") / 2**64
+    for part in parts:
+        share: float = getattr(recipe.data.split, part)
+        if place < share:
+            return part
+        place -= share
+    return "train"
 
 
 def _apart(reader: _Reader, whole: _Stored, indices: list[int], held: set[bytes]) -> list[int]:

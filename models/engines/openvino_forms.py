@@ -41,7 +41,13 @@ FORMS: dict[FormName, Form] = {
 }
 
 
-_FORM_OF_ROLE: dict[str, FormName] = {"chat": "chat", "embed": "vectors", "classify": "scores", "rerank": "scores"}
+_FORM_OF_ROLE: dict[str, FormName] = {
+    "chat": "chat",
+    "embed": "vectors",
+    "classify": "scores",
+    "rerank": "scores",
+    "support": "scores",
+}
 
 
 def form_of(folder: Path, role: str | None) -> FormName:

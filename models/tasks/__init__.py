@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from models.tasks.sentence_extractor import SentenceExtractor
     from models.tasks.similarity import Similarity
     from models.tasks.summarizer import ChatSummarizer, SentenceSummarizer, Seq2SeqSummarizer, Summary
+    from models.tasks.support import SupportJudge
     from models.tasks.table_answer import TableAnswer, TableAnswerer
     from models.tasks.translator import Translation, Translator
     from models.tasks.zero_shot import ZeroShotClassifier
@@ -45,6 +46,7 @@ __all__ = [
     "Seq2SeqSummarizer",
     "Similarity",
     "Summary",
+    "SupportJudge",
     "TableAnswer",
     "TableAnswerer",
     "Tasks",
@@ -70,6 +72,7 @@ _HOMES = {
     "similarity": ("Similarity",),
     "sentence_extractor": ("SentenceExtractor",),
     "summarizer": ("ChatSummarizer", "SentenceSummarizer", "Seq2SeqSummarizer", "Summary"),
+    "support": ("SupportJudge",),
     "table_answer": ("TableAnswer", "TableAnswerer"),
     "translator": ("Translation", "Translator"),
     "zero_shot": ("ZeroShotClassifier",),

@@ -28,6 +28,7 @@ from models.tasks.router import ToolRouter
 from models.tasks.sentence_extractor import SentenceExtractor
 from models.tasks.similarity import Similarity
 from models.tasks.summarizer import ChatSummarizer, SentenceSummarizer, Seq2SeqSummarizer, Summarizer
+from models.tasks.support import SupportJudge
 from models.tasks.table_answer import TableAnswerer
 from models.tasks.translator import Translator
 from models.tasks.zero_shot import EmbeddingZeroShot, EntailmentZeroShot, LikelihoodZeroShot, ZeroShotClassifier
@@ -171,6 +172,12 @@ class Tasks:
         if self.named("route", name) is None:
             return None
         return self._kept("route", name, lambda model: ToolRouter(model, home=self._home))
+
+    def support(self, name: str | None = None) -> SupportJudge | None:
+        """What judges whether a passage supports a sentence, None where nothing serves the role."""
+        if self.named("support", name) is None:
+            return None
+        return self._kept("support", name, lambda model: SupportJudge(model, home=self._home))
 
     def _open_zero_shot(self, name: str) -> ZeroShotClassifier:
         serves = self._serves(name)

@@ -29,6 +29,9 @@ class TaskRole:
 NO_TOOL = "route_no_tool"
 """The key of a router's config.json with the words that stand for no tool."""
 
+SUPPORT_TOKENS = "support_tokens"
+"""The key of config.json with the tokens of the windows that a judge of support was trained on."""
+
 _SEQ2SEQ = ("ForConditionalGeneration", "MTModel", "EncoderDecoderModel")
 
 ROLES: Mapping[str, TaskRole] = MappingProxyType(
@@ -108,6 +111,14 @@ ROLES: Mapping[str, TaskRole] = MappingProxyType(
                 ("cross-encoder/ms-marco-MiniLM-L6-v2", "BAAI/bge-reranker-base"),
             ),
             TaskRole(
+                "support",
+                "judging support",
+                "ask",
+                "AutoModelForSequenceClassification",
+                ("ForSequenceClassification",),
+                ("a judge of your own: `hearth train run support`", "cross-encoder/nli-deberta-v3-small"),
+            ),
+            TaskRole(
                 "route",
                 "choosing a tool",
                 "ask",
@@ -168,6 +179,8 @@ def can_serve(config: Mapping[str, Any], role: str) -> bool:
         return NO_TOOL in config
     if role == "zero-shot":
         return entailment_index(config) is not None
+    if role == "support":
+        return support_index(config) is not None
     if role == "rerank":
         return label_count(config) <= 2
     return True
@@ -181,7 +194,17 @@ def label_count(config: Mapping[str, Any]) -> int:
 
 def entailment_index(config: Mapping[str, Any]) -> int | None:
     """The class that stands for entailment in a model trained on inference pairs, else None."""
+    return _class_called(config, "entail")
+
+
+def support_index(config: Mapping[str, Any]) -> int | None:
+    """The class that stands for a supported claim, or for entailment, else None."""
+    own = _class_called(config, "supported")
+    return entailment_index(config) if own is None else own
+
+
+def _class_called(config: Mapping[str, Any], beginning: str) -> int | None:
     labels = config.get("id2label")
     if not isinstance(labels, dict):
         return None
-    return next((int(index) for index, label in labels.items() if str(label).lower().startswith("entail")), None)
+    return next((int(index) for index, label in labels.items() if str(label).lower().startswith(beginning)), None)

@@ -102,7 +102,7 @@ def test_the_settings_of_a_house_are_asked_by_role(tmp_path: Path) -> None:
     assert asked.serving("vision").name == "my/eyes"
     assert asked.task_models(settings.tasks) == {"image-text-to-text": "my/eyes"}
     assert {role for role in ROLES if hasattr(settings, setting_of(role))} == set(ROLES) - {
-        "support", "route", "vision", "speech",
+        "vision", "speech",
     }  # fmt: skip
 
 

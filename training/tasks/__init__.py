@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "reranking": ("reranking", "Reranking"),
     "question-answering": ("question_answering", "QuestionAnswering"),
     "chat": ("chat", "Chat"),
+    "claim-support": ("claim_support", "ClaimSupport"),
     "distilled-classification": ("distilled_classification", "DistilledClassification"),
     "dpo": ("dpo", "DPO"),
     "kto": ("kto", "KTO"),
