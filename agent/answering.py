@@ -172,15 +172,19 @@ def answer_from(
     settings: Settings,
     clock: Clock,
     cancel: threading.Event,
+    judge: grounding.Judge | None = None,
 ) -> Iterator[Event]:
-    """Write an answer from these passages, then check it sentence by sentence; ends with Answered."""
+    """Write an answer from these passages, then check it sentence by sentence; ends with Answered.
+
+    `judge` is the model that judges support, where one serves.
+    """
     fitting = fit(model, question, [passage.page_content for passage in passages])
     sources = sources[: len(fitting)]
     yield SourcesFound(tuple(sources))
     draft = Draft()
     messages = answer_messages(question, fitting)
     yield from generate(model, messages, settings, clock, draft, cancel=cancel, copies_source=True)
-    grounded = grounding.ground(draft.text, question, sources, fitting, settings.support_floor)
+    grounded = grounding.ground(draft.text, question, sources, fitting, settings.support_floor, judge)
     if not grounded.sources:
         grounded = grounding.closest_quote(question, sources, fitting)
     grounded = with_conflicts(question, grounded, sources, fitting)

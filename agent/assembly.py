@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.remote import RemoteOptions
     from models.remote_chat import RemoteChat
     from models.serving import Roles
-    from models.tasks import Tasks
+    from models.tasks import SupportJudge, Tasks
     from retrieval import Library
 
 
@@ -154,6 +154,11 @@ class House:
                 self._mcp = McpServers(self.settings.mcp, self.settings.tool_timeout_seconds)
         return self._mcp.tools()
 
+    def judge(self) -> SupportJudge | None:
+        """What judges whether a passage supports a sentence, where a model serves that role."""
+        # Without one the task models are left alone, as they bring in torch.
+        return self.tasks().support() if self.roles().serving("support").name else None
+
     def router(self) -> Router | None:
         """What chooses among the tools, None where only the rule is left."""
         return self.tasks().router()
@@ -171,6 +176,7 @@ class House:
                     languages=LanguageBridge.of(self),
                     tools=self.tools,
                     router=self.router,
+                    judge=self.judge,
                 )
             return self._assistant
 

@@ -26,6 +26,7 @@ from agent.arguments import Asked
 from agent.errors import AgentError, BadInput, ThreadsUnreadable
 from agent.events import Answer, Answered, Event, Failed, Token
 from agent.follow_up import self_standing
+from agent.grounding import Judge, JudgeSource
 from agent.language import Crossing, LanguageBridge
 from agent.memory import ThreadMemory
 from agent.relevance import relevance
@@ -71,6 +72,7 @@ class Assistant:
         languages: LanguageBridge | None = None,
         tools: ToolSource | None = None,
         router: RouterSource | None = None,
+        judge: JudgeSource | None = None,
     ) -> None:
         self.chat_model = chat_model
         self.library = library
@@ -78,6 +80,7 @@ class Assistant:
         self._house = house
         self._memory = memory or ThreadMemory()
         self._languages = languages
+        self._judge = judge
         self._tools = ToolUse(chat_model, settings, library, tools, router)
 
     @classmethod
@@ -97,6 +100,7 @@ class Assistant:
             languages=LanguageBridge.of(house),
             tools=house.tools,
             router=house.router,
+            judge=house.judge,
         )
 
     def for_user(self, user: str, shared: Sequence[str] | None = None) -> Assistant:
@@ -120,6 +124,7 @@ class Assistant:
             languages=self._languages,
             tools=tools,
             router=router,
+            judge=self._judge,
         )
 
     def add_documents(
@@ -270,10 +275,12 @@ class Assistant:
     def answer_from(self, question: str, passages: Sequence[Document]) -> Answer:
         """One checked answer from given passages instead of a search; each needs the metadata a search gives."""
         sources = [answering.source_of(number, passage) for number, passage in enumerate(passages, start=1)]
-        events = answering.answer_from(
-            self.chat_model, question, passages, sources, self.settings, Clock(), threading.Event()
-        )
+        given = (question, passages, sources, self.settings, Clock(), threading.Event(), self._support_judge())
+        events = answering.answer_from(self.chat_model, *given)
         return next(event.answer for event in events if isinstance(event, Answered))
+
+    def _support_judge(self) -> Judge | None:
+        return self._judge() if self._judge else None
 
     def close(self) -> None:
         """Close what `open` opened."""
@@ -386,7 +393,8 @@ class Assistant:
                 answering.source_of(number, passage, paths.get(passage.metadata["document_id"]))
                 for number, passage in enumerate(passages, start=1)
             ]
-            events = answering.answer_from(self.chat_model, question, passages, sources, self.settings, clock, cancel)
+            given = (question, passages, sources, self.settings, clock, cancel, self._support_judge())
+            events = answering.answer_from(self.chat_model, *given)
         events = answering.still_there(events, self.library)
         yield from self._remembered(request, crossing.back(events) if crossing else events, own)
 

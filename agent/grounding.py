@@ -1,17 +1,20 @@
 """Ties an answer to its passages: each sentence is checked against a passage's own sentence, and cited or removed.
 
-The check is lexical for now: the share of a sentence's content words and numbers that one source sentence and its
-neighbours hold. Citations are made here from the passages themselves, never taken from the model's text, so a
-citation that does not resolve cannot appear.
+Where a model judges support, its probability decides, and a number or name that stands in no passage fails a sentence
+whatever the model says. Without one the share of a sentence's content words and numbers that one source sentence and
+its neighbours hold decides; that share also chooses the quote. Citations are made here from the passages themselves,
+never taken from the model's text, so a citation that does not resolve cannot appear.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from agent.events import Source
+from models.errors import PromptTooLong
 
 _WORD = re.compile(r"\w+(?:[.,]\d+)*", re.UNICODE)
 # A sentence ends at . ! ? (with closing quotes) before a space, or at a line break; a dot after an initial,
@@ -21,6 +24,9 @@ _ABBREVIATION = re.compile(
     r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|No|Nos|Fig|Eq|Inc|Ltd|Co|Corp|approx|ca|cf|e\.g|i\.e|al|etc|U\.S))\.$"
 )
 _MODEL_CITATION = re.compile(r"\s*\[\d+(?:\s*[,;-]\s*\d+)*\]")
+# What makes a sentence whole enough to be judged without its question; present tenses look like plurals and do not.
+_VERB = re.compile(r"\b(?:is|are|was|were|has|have|had|can|could|will|would|may|might|must|do|does|did|[a-z]{2,}ed)\b")
+_WHOLE_WORDS = 4
 _STOP_WORDS = frozenset(
     """
     a about above after again all also am an and any are as at be because been before being below between both but by
@@ -32,6 +38,18 @@ _STOP_WORDS = frozenset(
     s t don
     """.split()
 )
+
+
+class Judge(Protocol):
+    """A model that says how likely each passage supports the claim beside it (`models/tasks/support.py`)."""
+
+    def judge(self, claims: Sequence[str], passages: Sequence[str]) -> list[float]:
+        """Probabilities from 0 to 1, in order."""
+        ...
+
+
+JudgeSource = Callable[[], Judge | None]
+"""Gives the model that judges support, if one serves."""
 
 
 @dataclass(frozen=True)
@@ -128,22 +146,31 @@ def closest_quote(question: str, passages: Sequence[Source], texts: Sequence[str
     return Grounded(f"The closest passage says: “{source.quote}” [1]", (source,), ())
 
 
-def ground(answer: str, question: str, passages: Sequence[Source], texts: Sequence[str], floor: float) -> Grounded:
+def ground(
+    answer: str,
+    question: str,
+    passages: Sequence[Source],
+    texts: Sequence[str],
+    floor: float,
+    judge: Judge | None = None,
+) -> Grounded:
     """Check every sentence of an answer against the passages and number what it rests on.
 
     Args:
         answer: what the model wrote; citation marks in it are ignored.
-        question: what was asked, to choose between equally good quotes.
+        question: what was asked, to choose between equally good quotes and to complete a short answer.
         passages: the passages shown to the model, in the order shown.
         texts: the passages' texts, same order and length.
-        floor: the least share of a sentence's content that must stand in its source.
+        floor: the least probability of support, or without a judge the least share of a sentence's content that must
+            stand in its source.
+        judge: the model that judges support, where one serves.
     """
     kept: list[tuple[str, Source]] = []
     removed: list[str] = []
     clean = strip_citations(answer)
     # A small model likes to repeat itself: a sentence counts once.
     for sentence in dict.fromkeys(clean[span.start : span.end] for span in sentences(clean)):
-        source = supporting(sentence, question, passages, texts, floor)
+        source = supporting(sentence, question, passages, texts, floor, judge)
         if source is None:
             removed.append(sentence)
         else:
@@ -152,19 +179,63 @@ def ground(answer: str, question: str, passages: Sequence[Source], texts: Sequen
 
 
 def supporting(
-    sentence: str, question: str, passages: Sequence[Source], texts: Sequence[str], floor: float
+    sentence: str,
+    question: str,
+    passages: Sequence[Source],
+    texts: Sequence[str],
+    floor: float,
+    judge: Judge | None = None,
 ) -> Source | None:
     """The passage that best supports a sentence, narrowed to the quote that does; None below the floor.
 
     Args:
         sentence: without citation marks.
-        question, passages, texts, floor: as for `ground`.
+        question, passages, texts, floor, judge: as for `ground`.
     """
-    found = [quote_for(sentence, question, text) for text in texts]
-    best = max(range(len(found)), key=lambda index: found[index][0], default=None)
-    if best is None or found[best][0] < floor:
+    if not texts:
         return None
-    return quoting(passages[best], texts[best], found[best][1])
+    found = [quote_for(sentence, question, text) for text in texts]
+    scores = _judged(sentence, question, texts, judge) if judge else None
+    if scores is None:
+        scores = [score for score, _ in found]
+    best = max(range(len(texts)), key=lambda index: (scores[index], found[index][0]))
+    if scores[best] < floor:
+        return None
+    span = found[best][1]
+    if not span.end:  # said in words that the passage does not use: the sentence nearest to the question is shown
+        span = quote_for(question, "", texts[best])[1]
+    return quoting(passages[best], texts[best], span if span.end else sentences(texts[best])[0])
+
+
+def _judged(sentence: str, question: str, texts: Sequence[str], judge: Judge) -> list[float] | None:
+    """How likely each passage supports the sentence; 0 for all where a number or name of it stands in none of them.
+
+    None where the sentence is too long to be judged.
+    """
+    if invented(sentence, question, texts):
+        return [0.0] * len(texts)
+    claim = sentence if is_whole(sentence) else f"{question.strip()} {sentence}"
+    try:
+        return judge.judge([claim] * len(texts), texts)
+    except PromptTooLong:
+        return None
+
+
+def is_whole(sentence: str) -> bool:
+    """Whether a sentence says something by itself; "42." and "In Paris." need their question."""
+    return len(sentence.split()) >= _WHOLE_WORDS and bool(_VERB.search(sentence))
+
+
+def invented(sentence: str, question: str, texts: Sequence[str]) -> set[str]:
+    """The numbers of a sentence that no passage holds, and the names that neither they nor the question hold.
+
+    A name is a word with a capital letter that does not begin the sentence.
+    """
+    held = set[str]().union(*(content_words(text) for text in texts))
+    words = _WORD.findall(sentence)
+    numbers = {word for word in words if any(char.isdigit() for char in word)}
+    names = {word for word in words[1:] if word[0].isupper()} - numbers
+    return (content_words(" ".join(numbers)) - held) | (content_words(" ".join(names)) - held - content_words(question))
 
 
 def quoting(passage: Source, text: str, span: Span) -> Source:

@@ -126,7 +126,10 @@ class Settings:
         0.44, "probability below which the documents count as silent on a question", _share, "a number from 0 to 1"
     )
     support_floor: float = _setting(
-        0.6, "share of a sentence's content that its source must hold", _share, "a number from 0 to 1"
+        0.6,
+        "probability that a source supports a sentence, or without a model the share of its content there",
+        _share,
+        "a number from 0 to 1",
     )
     max_new_tokens: int = _setting(256, "the longest reply, in tokens", _positive, "a whole number above 0")
     temperature: float = _setting(

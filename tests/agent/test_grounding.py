@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent.events import Source
-from agent.grounding import closest_quote, content_words, ground, quote_for, sentences, strip_citations, support
+from agent.grounding import (
+    closest_quote,
+    content_words,
+    ground,
+    invented,
+    is_whole,
+    quote_for,
+    sentences,
+    strip_citations,
+    support,
+    supporting,
+)
+from models.errors import PromptTooLong
 
 TOWER = "The Eiffel Tower is in Paris. It was built in 1889 by Gustave Eiffel. Dr. Smith visited it. It is 330 m tall."
 
@@ -97,3 +111,86 @@ def test_with_nothing_supported_the_nearest_sentence_is_quoted() -> None:
     )
     assert found.text == "The closest passage says: “It is 330 m tall.” [1]"
     assert found.sources[0].document_id == "id2"
+
+
+class Judge:
+    """Believes what it is told to: claims by what they begin with."""
+
+    def __init__(self, **believed: float) -> None:
+        self.believed = believed
+        self.asked: list[tuple[str, str]] = []
+
+    def judge(self, claims: Sequence[str], passages: Sequence[str]) -> list[float]:
+        self.asked += zip(claims, passages, strict=True)
+        return [
+            max(
+                (share for begin, share in self.believed.items() if claim.startswith(begin.replace("_", " "))),
+                default=0.0,
+            )
+            for claim in claims
+        ]
+
+
+def test_the_model_decides_where_one_judges_and_the_words_choose_the_quote() -> None:
+    judge = Judge(Its_height=0.9, It_was_built=0.2)
+    grounded = ground(
+        "Its height was measured as 330 m. It was built in 1889.", "How tall?", [source(1, TOWER)], [TOWER], 0.6, judge
+    )
+    assert grounded.text == "Its height was measured as 330 m [1]."
+    assert grounded.removed == ("It was built in 1889.",)
+    assert grounded.sources[0].quote == "It is 330 m tall."
+
+
+def test_a_number_or_name_that_stands_nowhere_fails_whatever_the_model_says() -> None:
+    judge = Judge(It=1.0, Monet=1.0)
+    said = "It was built in 1890. It was painted by Monet. It was built by Gustave Eiffel."
+    grounded = ground(said, "Who built it?", [source(1, TOWER)], [TOWER], 0.6, judge)
+    assert grounded.text == "It was built by Gustave Eiffel [1]."
+    assert [claim for claim, _ in judge.asked] == ["It was built by Gustave Eiffel."]
+
+
+def test_a_name_of_the_question_is_not_invented_but_a_number_of_it_is() -> None:
+    assert invented("It was Lady Iron in 1889.", "Who was Lady Iron?", [TOWER]) == set()
+    assert invented("Yes, it was built in 1777.", "Was it built in 1777?", [TOWER]) == {"1777"}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "whole"),
+    [("42.", False), ("In Paris.", False), ("Gustave Eiffel and his company.", False), ("It was built in 1889.", True),
+     ("Eiffel designed the tower.", True), ("It was.", False)],
+)  # fmt: skip
+def test_what_is_no_whole_sentence_is_judged_behind_its_question(sentence: str, whole: bool) -> None:
+    assert is_whole(sentence) is whole
+    judge = Judge()
+    supporting(
+        sentence, "Which one?", [source(1, "42 Paris 1889 Gustave")], ["42 Paris 1889 Gustave Eiffel"], 0.5, judge
+    )
+    assert judge.asked[0][0] == (sentence if whole else f"Which one? {sentence}")
+
+
+def test_the_passage_with_the_highest_probability_is_cited() -> None:
+    class Second(Judge):
+        def judge(self, claims: Sequence[str], passages: Sequence[str]) -> list[float]:
+            return [0.7, 0.95]
+
+    texts = ["The tower is in Paris. Paint peels.", "Rivers carry sand. Towers stand in cities."]
+    found = supporting(
+        "It was put in a town.", "Where?", [source(1, texts[0]), source(2, texts[1])], texts, 0.6, Second()
+    )
+    assert found is not None
+    assert found.document_id == "id2"
+    assert found.quote in texts[1]
+    assert found.quote
+
+
+def test_a_sentence_too_long_for_the_model_is_checked_by_its_words() -> None:
+    class Small(Judge):
+        def judge(self, claims: Sequence[str], passages: Sequence[str]) -> list[float]:
+            raise PromptTooLong(900, 100)
+
+    grounded = ground("It was built in 1889. It has a moat.", "When?", [source(1, TOWER)], [TOWER], 0.6, Small())
+    assert grounded.removed == ("It has a moat.",)
+
+
+def test_without_passages_nothing_is_supported() -> None:
+    assert ground("It is red.", "What?", [], [], 0.6, Judge(It=1.0)).removed == ("It is red.",)
