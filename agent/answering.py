@@ -21,12 +21,16 @@ from agent.conflicts import with_conflicts
 from agent.events import Answer, Answered, Event, Source, SourcesFound, Timings, Token, ToolFinished, ToolStarted
 from agent.request import AnyLibrary
 from agent.settings import Settings
+from models.errors import PromptTooLong
 from models.prompts import answer_messages
 from retrieval.errors import NotFound
 from retrieval.records import DocumentRecord
 
 # Room kept for the instructions and the chat template's own tokens.
 _TEMPLATE_TOKENS = 128
+_SHORTEST_PASSAGE = 40
+# What a passage takes at least, to say by how much a question is too long to have one beside it.
+_PASSAGE_TOKENS = 16
 
 
 @dataclass
@@ -237,10 +241,24 @@ def fit(model: BaseChatModel, question: str, texts: Sequence[str]) -> list[str]:
     kept: list[str] = []
     for text in texts:
         room -= model.get_num_tokens(text)
-        if room < 0 and kept:
-            break
+        if room < 0:
+            return kept or [_beginning(model, text, room + model.get_num_tokens(text))]
         kept.append(text)
     return kept
+
+
+def _beginning(model: BaseChatModel, text: str, room: int) -> str:
+    """As much of a passage's beginning as fits where the question leaves room for no whole one.
+
+    Raises:
+        PromptTooLong: not even a few words fit.
+    """
+    while model.get_num_tokens(text) > room:
+        text = text[: len(text) * 3 // 4].rsplit(maxsplit=1)[0] if " " in text else text[: len(text) // 2]
+        if len(text) < _SHORTEST_PASSAGE:
+            limit = prompt_limit(model)
+            raise PromptTooLong(limit - room + _PASSAGE_TOKENS, limit)
+    return text
 
 
 def not_in_documents(question: str, model: BaseChatModel, documents: int, clock: Clock) -> Answered:

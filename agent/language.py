@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Questions) none was taken for another language, of 200 questions of XQuAD each 86 % (zh) to 99 % (tr, vi) were known.
 _SURE, _NOT_ENGLISH = 0.5, 0.01
 _ENGLISH = "en"
+_ENGLISH_WORDS = frozenset("what who whose when where which how why the does did were this that there".split())
 _CITATION = re.compile(r"\s*\[(\d+)\]")
 
 
@@ -41,6 +42,8 @@ def foreign_language(question: str) -> str | None:
 
     if not any(character.isalpha() for character in question):
         return None
+    if question.isascii() and not _ENGLISH_WORDS.isdisjoint(re.findall(r"[a-z]+", question.casefold())):
+        return None  # the identifier's file takes a while to load, and most questions never need it
     ranked = languages(question)
     english = next((found.score for found in ranked if found.code == _ENGLISH), 0.0)
     best = ranked[0]

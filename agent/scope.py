@@ -37,7 +37,7 @@ _LEADING = re.compile(
 )
 _WHERE = re.compile(
     rf"\b(?:in|from|of|across|for|by|within|over|through)? ?(?:each|every|any|all|either)(?: (?:one )?of)?(?: {_THE})?"
-    rf" {_DOCUMENTS}\b",
+    rf" {_DOCUMENTS}\b|\b(?:in|from|of|across|within|over|through) {_THE} {_DOCUMENTS}\b",
     re.I,
 )
 

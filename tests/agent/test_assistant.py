@@ -103,6 +103,19 @@ def test_q11_an_empty_library_gives_a_plain_reply_or_says_that_nothing_is_there(
     assert forced.sources == ()
 
 
+def test_q11_a_document_removed_while_the_answer_is_written_is_not_cited(filled: Library, tmp_path: Path) -> None:
+    house = assistant(filled, tmp_path, "Ida Holm built it.")
+    seen = []
+    for event in house.stream("Who built the lighthouse of Varn?"):
+        if isinstance(event, SourcesFound):
+            filled.remove(["lighthouse.txt"])
+        seen.append(event)
+    answer = seen[-1].answer
+    assert answer.abstained
+    assert answer.sources == ()
+    assert answer.text == ("lighthouse.txt was removed from the library while I was answering: ask again without it.")
+
+
 def test_an_unsupported_reply_is_replaced_by_the_nearest_sentence(filled: Library, tmp_path: Path) -> None:
     answer = assistant(filled, tmp_path, "Napoleon did.").ask("How many metres tall is the lighthouse?")
     assert answer.text == "The closest passage says: “It is 41 metres tall.” [1]"
@@ -126,6 +139,22 @@ def test_q02_a_question_beyond_the_window_is_refused_with_both_counts(
     last = list(house.stream(question))[-1]
     assert isinstance(last, Failed)
     assert last.code == "too_long"
+
+
+def test_q02_a_question_that_nearly_fills_the_window_leaves_room_for_a_passages_beginning(
+    library: Library, tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text("The lighthouse of Varn was built by Ida Holm. " * 8, encoding="utf-8")
+    library.add([tmp_path / "long.txt"])
+    house = assistant(library, tmp_path, "Ida Holm built it.", window_tokens=328)
+    house.settings = replace(house.settings, relevance_floor=0.0)
+    asked = "Who built the lighthouse of Varn? " + "Please say. " * 80
+    answer = house.ask(asked, tool="search")
+    assert answer.sources
+    assert len(" ".join(str(message.content) for message in house.chat_model.asked[0]).split()) < 328
+    with pytest.raises(PromptTooLong) as caught:
+        house.ask(asked + "please " * 34, tool="search")
+    assert caught.value.count > caught.value.limit
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,7 @@ def test_an_instruction_in_a_document_writes_no_finding(tmp_path: Path) -> None:
         ("List every deadline", "deadline"),
         ("which contracts mention a penalty?", "penalty"),
         ("list all deadlines in all documents", "deadlines"),
+        ("List every deadline in the documents", "deadline"),
         ("Which of my documents talk about parental leave?", "parental leave"),
         ("What are all the notice periods?", "notice periods"),
         ("Find all mentions of Ida Holm across all my files", "mentions of Ida Holm"),
