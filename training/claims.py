@@ -203,7 +203,10 @@ def written(text: str) -> str:
 
 
 def _forms(draw: random.Random, question: str, answer: str) -> list[Callable[[str], str]]:
-    """The ways to claim an answer, the one drawn first: as a statement where the rules can, or behind the question."""
+    """The ways to claim an answer, the one drawn first: as a statement where the rules can, or behind the question.
+
+    A statement behind its question is among them, as not every sentence is seen to be one (`agent/grounding.py`).
+    """
 
     def stated(said: str) -> str:
         return statement(question, said) or asked_and_answered(question, said)
@@ -211,9 +214,13 @@ def _forms(draw: random.Random, question: str, answer: str) -> list[Callable[[st
     def asked(said: str) -> str:
         return asked_and_answered(question, said)
 
+    def both(said: str) -> str:
+        return f"{question.rstrip('?. ')}? {stated(said)}"
+
     if statement(question, answer) is None:
         return [asked]
-    return [stated, asked] if draw.random() < 0.7 else [asked, stated]
+    first = draw.choices([stated, asked, both], (6, 3, 1))[0]
+    return [first, asked if first is stated else stated]
 
 
 def _window(draw: random.Random, passage: str, evidence: int | None) -> _Window | None:
