@@ -52,6 +52,12 @@ def _add_eval(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     retrieval.add_argument("--mode", choices=["hybrid", "dense", "sparse", "all"], default="hybrid", help=words)
     retrieval.add_argument("--limit", type=int, metavar="N", help="only N of the queries, drawn, always the same ones")
     retrieval.set_defaults(handler=_eval_retrieval, render=_render_rankings)
+    tools = kinds.add_parser("tools", parents=[common], help="the choice of a tool and of its arguments")
+    tools.add_argument("--messages", type=Path, required=True, metavar="F.jsonl", help="{id, message, tool} lines")
+    tools.add_argument("--limit", type=int, metavar="N", help="only the first N messages")
+    tools.add_argument("--output", type=Path, metavar="G.jsonl", help="also write one judged row a message")
+    tools.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model")
+    tools.set_defaults(handler=_eval_tools, render=_render_scores)
     task_commands.add_eval_kinds(kinds, common)
 
 
@@ -67,6 +73,22 @@ def _eval_answers(options: argparse.Namespace, house: House) -> dict[str, Any]:
         scores, judged = evaluate_answers(house, questions, options.documents, on_judged=lambda *_: bar.update())
     if options.output:
         rows = (json.dumps(row.to_json(), ensure_ascii=False) for row in judged)
+        options.output.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return scores
+
+
+def _eval_tools(options: argparse.Namespace, house: House) -> dict[str, Any]:
+    import json
+
+    from tqdm import tqdm
+
+    from agent.tool_evaluation import evaluate_tools, read_messages
+
+    messages = read_messages(options.messages, options.limit)
+    with tqdm(total=len(messages), unit="message", file=sys.stderr, disable=None) as bar:
+        scores, judged = evaluate_tools(house, messages, bar.update)
+    if options.output:
+        rows = (json.dumps(row.to_json(), ensure_ascii=False, default=str) for row in judged)
         options.output.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     return scores
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from agent.planning import Plan, Step, short_title
 from agent.toolbox import Outcome, Toolbox
 
 _LONGEST_SHOWN = 400
+_CODE = re.compile(r"^[a-z]+(?:_[a-z]+)*: ")
+"""A known error's code, which is for programs."""
 
 
 @dataclass
@@ -65,7 +68,8 @@ def carry_out(plan: Plan, toolbox: Toolbox, cancel: threading.Event) -> Generato
 def note(step: Step, outcome: Outcome) -> str:
     """Which tool did not work, and why, in one sentence."""
     about = f" for “{short_title(step.title)}”" if step.title else ""
-    return f"The tool {step.tool} did not work{about}: {str(outcome.error).rstrip('.')}."
+    reason = _CODE.sub("", str(outcome.error)).rstrip(".")
+    return f"The tool {step.tool} did not work{about}: {reason}."
 
 
 def answer_of(plan: Plan, done: Done, model: str, clock: Clock) -> Answer:
