@@ -91,7 +91,7 @@ def prepared(recipe: Recipe, folder: Path) -> tuple[Translation, Any, Any]:
 
 def test_a_translator_from_nothing_learns_and_serves(toy: Callable[..., Recipe], tmp_path: Path, float32: None) -> None:
     lines: list[dict[str, Any]] = []
-    recipe = toy(training__steps=160)
+    recipe = toy(training__steps=260)
     report = run(recipe, home=tmp_path, folder=tmp_path / "run", show=lines.append)
     losses = [line["loss"] for line in lines if line["event"] == "step"]
     assert losses[-1] < losses[0] / 5
