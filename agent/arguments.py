@@ -20,7 +20,6 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ValidationError
 
 from agent import message_parts
-from models.constrained import SUBSTRING_OF
 from models.prompts import call_messages
 from retrieval.records import DocumentRecord
 
@@ -192,6 +191,8 @@ def open_members(tool: str, arguments: Mapping[str, Any], asked: Asked) -> dict[
 
     Texts have to be words of the message, languages must exist.
     """
+    from models.constrained import SUBSTRING_OF
+
     words: dict[str, Any] = {"type": "string", SUBSTRING_OF: asked.message}
     members: dict[str, dict[str, Any]] = {}
     if tool == "translate":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -264,3 +266,9 @@ async def test_as_a_runnable_it_answers_alone_in_batch_and_async(filled: Library
     assert alone.text == "Ida Holm built it [1]."
     assert [answer.text for answer in runnable.batch([question, {"question": question}])] == [alone.text] * 2
     assert (await runnable.ainvoke(question)).text == alone.text
+
+
+def test_importing_the_assistant_loads_no_torch() -> None:
+    """So that a list of documents, or a page that has just begun, waits for no model's libraries."""
+    check = "import agent.assistant, sys; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

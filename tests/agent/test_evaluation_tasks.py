@@ -91,8 +91,8 @@ def test_every_page_is_accounted_for(tmp_path: Path) -> None:
     file = tmp_path / "three.pdf"
     write_pdf(file, ["The first page.", "", "The third page."])
     whole = read_file(file)
-    assert (whole.pages_total, whole.pages_with_text) == (3, 2)
-    assert WholeText("note", "text").pages_total == 1
+    assert [whole.text[start:end].strip() for start, end in whole.pages] == ["The first page.", "", "The third page."]
+    assert (whole.pages_total, WholeText("note", "text").pages_total) == (3, 1)
 
 
 def test_a_folder_or_an_empty_file_is_no_document(tmp_path: Path) -> None:
