@@ -45,7 +45,7 @@ def test_a_model_goes_from_added_to_serving_and_back(run: Any, classifier: Path,
     assert (status, switched["before"], switched["after"]) == (0, None, "sentiment@1")
     assert switched["serving"]["model"] == "sentiment@1"
     status, listed = run("list")
-    assert [one["version"] for one in listed["versions"]] == ["sentiment@1"]
+    assert [one["version"] for one in listed["versions"] if not one["shipped"]] == ["sentiment@1"]
     assert [one["model"] for one in listed["roles"] if one["role"] == "classify"] == ["sentiment@1"]
     status, back = run("rollback", "classify")
     assert (status, back["before"], back["after"], back["serving"]["origin"]) == (0, "sentiment@1", None, "nothing")
@@ -117,7 +117,7 @@ def test_every_role_is_tried_or_says_why_not(
     assert status == 0
     assert [trial["role"] for trial in trials] == list(ROLES)
     ok = {trial["role"] for trial in trials if trial["ok"]}
-    assert ok == {"chat", "embed", "rerank", "classify", "zero-shot", "summarize", "extract", "features"}
+    assert ok == {"chat", "embed", "rerank", "classify", "zero-shot", "summarize", "extract", "features", "route"}
     for trial in trials:
         assert bool(trial["gave"]) == trial["ok"] or trial["role"] == "chat"
         assert trial["ok"] or trial["reason"]
