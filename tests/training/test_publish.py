@@ -81,7 +81,7 @@ def test_m07_an_adapter_belongs_to_the_base_as_it_was_when_the_training_began(
         publish(tmp_path / "run", home=tmp_path, force=True)
     with pytest.raises(Changed, match="the base"):
         resume(tmp_path / "run", home=tmp_path)
-    assert Registry(tmp_path).versions() == []
+    assert all(version.shipped for version in Registry(tmp_path).versions())
 
 
 def said(labels: str) -> list[dict[str, Any]]:
