@@ -60,6 +60,10 @@ class House:
                 self._roles = Roles.by_settings(self)
             return self._roles
 
+    def label_serving(self, role: str) -> str:
+        """The label, such as `sentiment@2`, of the model that serves a role; empty where a rule does."""
+        return self.roles().serving(role).model
+
     def tasks(self) -> Tasks:
         """The models for single tasks, each kept once it is opened."""
         with self._lock:
@@ -177,6 +181,7 @@ class House:
                     tools=self.tools,
                     router=self.router,
                     judge=self.judge,
+                    serving=self.label_serving,
                 )
             return self._assistant
 

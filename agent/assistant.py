@@ -33,7 +33,7 @@ from agent.relevance import relevance
 from agent.request import AnyLibrary, Request, chosen, searched
 from agent.routing import ANSWER, AUTO, FROM_LIBRARY
 from agent.settings import Settings, load_settings
-from agent.strategies.use import RouterSource, ToolUse
+from agent.strategies.use import RouterSource, Serving, ToolUse
 from agent.survey import Surveyor
 from agent.thread_summary import fold
 from agent.toolbox import ToolSource
@@ -73,6 +73,7 @@ class Assistant:
         tools: ToolSource | None = None,
         router: RouterSource | None = None,
         judge: JudgeSource | None = None,
+        serving: Serving | None = None,
     ) -> None:
         self.chat_model = chat_model
         self.library = library
@@ -81,7 +82,7 @@ class Assistant:
         self._memory = memory or ThreadMemory()
         self._languages = languages
         self._judge = judge
-        self._tools = ToolUse(chat_model, settings, library, tools, router)
+        self._tools = ToolUse(chat_model, settings, library, tools, router, serving)
 
     @classmethod
     def open(cls, settings: Settings | None = None, **overrides: Any) -> Assistant:
@@ -101,6 +102,7 @@ class Assistant:
             tools=house.tools,
             router=house.router,
             judge=house.judge,
+            serving=house.label_serving,
         )
 
     def for_user(self, user: str, shared: Sequence[str] | None = None) -> Assistant:
@@ -125,6 +127,7 @@ class Assistant:
             tools=tools,
             router=router,
             judge=self._judge,
+            serving=self._tools.serving,
         )
 
     def add_documents(

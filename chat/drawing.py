@@ -118,6 +118,8 @@ class Drawing:
         notes = [_CUT_OFF] if answer.cut_off else []
         if answer.supported is False and not answer.abstained:
             notes.append(_UNSUPPORTED)
+        if answer.model:
+            notes.append(f"*{plain(answer.model)}*")
         text = inert(answer.text, [source.number for source in answer.sources]).strip()
         message.content = "\n\n".join(filter(None, [text, *notes]))
         message.actions = buttons(message.id, answer.sources)

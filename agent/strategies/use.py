@@ -18,10 +18,13 @@ from agent.settings import Settings
 from agent.strategies import LOOP, strategy_for
 from agent.strategies.steps import Done, answer_of, carry_out
 from agent.toolbox import Toolbox, ToolSource
+from agent.tools import ROLES
 from retrieval.records import DocumentRecord
 
 RouterSource = Callable[[], Router | None]
 """Gives the learned router that serves, if one does."""
+Serving = Callable[[str], str]
+"""Gives the label, such as `sentiment@2`, of the model that serves a role."""
 
 
 class ToolUse:
@@ -33,6 +36,7 @@ class ToolUse:
         library: what the tools read.
         source: gives the tools over a library; None has none.
         router: gives who chooses among them; None goes by rule.
+        serving: tells which models do the tools' work; None tells the chat model alone.
     """
 
     def __init__(
@@ -42,9 +46,10 @@ class ToolUse:
         library: AnyLibrary,
         source: ToolSource | None,
         router: RouterSource | None,
+        serving: Serving | None = None,
     ) -> None:
         self.toolbox = Toolbox(source, library, settings.tool_timeout_seconds)
-        self.source, self.router = source, router
+        self.source, self.router, self.serving = source, router, serving
         self._model = model
         self._settings = settings
 
@@ -82,7 +87,13 @@ class ToolUse:
         if not made.steps:
             return Answer(made.question, tool=name, model=model_name(self._model), timings=clock.timings()), False
         done = yield from carry_out(made, self.toolbox, cancel)
-        return answer_of(made, done, model_name(self._model), clock), done.go_on
+        return answer_of(made, done, self._models_of(made), clock), done.go_on
+
+    def _models_of(self, made: Plan) -> str:
+        """The labels of the models that do the work of a plan's tools, each once."""
+        roles = ["zero-shot" if step.arguments.get("labels") else ROLES.get(step.tool) for step in made.steps]
+        labels = [self.serving(role) for role in roles if role and self.serving]
+        return ", ".join(dict.fromkeys(filter(None, labels))) or model_name(self._model)
 
     def loop(
         self,

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from agent.assembly import House
     from agent.request import AnyLibrary
 
+ROLES: dict[str, str] = {
+    "search": "embed",
+    "classify": "classify",
+    "translate": "translate",
+    "summarize": "summarize",
+    "extract": "extract",
+    "entities": "entities",
+    "compare": "embed",
+}
+"""The role whose model does a tool's work; labels of one's own turn `classify` into `zero-shot`."""
 NAMES = (
     *("search", "answer", "classify", "translate", "summarize", "extract", "entities", "compare"),
     "list_documents",

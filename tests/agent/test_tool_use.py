@@ -71,6 +71,22 @@ def test_a_tools_answer_has_its_text_name_and_data(library: Library) -> None:
     assert answer.to_json()["data"] == answer.data
 
 
+def test_the_answer_names_the_model_that_did_the_tools_work(library: Library) -> None:
+    """As `name@version`, in the order of the steps; the chat model where a rule serves the role."""
+    labels = {"classify": "sentiment@2", "zero-shot": "all-minilm-l6-v2", "summarize": "", "translate": "german@1"}
+    house = Assistant(
+        ScriptedChatModel(replies=["A plain reply."]),
+        library,
+        Settings(home=Path("/nowhere"), relevance_floor=0.2),
+        tools=lambda library: stub_tools(library),
+        serving=labels.__getitem__,
+    )
+    review = 'Is this review positive or negative: "The soup was awful"'
+    assert house.ask(review, tool="classify").model in ("sentiment@2", "all-minilm-l6-v2")
+    assert house.ask("summarize report.txt in German", tool="summarize").model == "german@1"
+    assert house.ask("summarize report.txt", tool="summarize").model == house.ask("hello").model
+
+
 def test_the_router_is_offered_the_tools_and_its_choice_is_taken(library: Library) -> None:
     router = To("translate")
     house = assistant(library, router=router)

@@ -47,7 +47,7 @@ async def test_a_question_is_answered_with_a_step_and_streamed_text(client: Chat
     assert tools[0]["output"]
     assert tools[0]["end"]
     assert client.saw("stream_start")
-    assert client.texts() == ["There is nothing about this in your documents."]
+    assert client.texts() == ["There is nothing about this in your documents.\n\n*scripted*"]
 
 
 async def test_a_dropped_pdf_is_cited_and_opens_at_its_page(client: ChatClient, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ async def test_q08_stop_ends_the_answer_within_half_a_second(client: ChatClient)
     client.events.clear()
     await client.say("nothing after stop")
     await client.answered()
-    assert client.texts() == ["There is nothing about this in your documents."]
+    assert client.texts() == ["There is nothing about this in your documents.\n\n*scripted*"]
 
 
 async def test_q07_a_second_message_is_told_to_wait_and_stop_still_works(client: ChatClient) -> None:
