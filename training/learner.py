@@ -70,6 +70,7 @@ class Learner:
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's own card; ours is written when publishing
             adapted = self.model.get_base_model()
             config = adapted.config.to_dict() | {"architectures": [type(adapted).__name__]}
+            config.pop("_name_or_path", None)  # where the base lies on this machine; the adapter names it itself
             (folder / TASK_CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True), encoding="utf-8")
         else:
             self.model.save_pretrained(str(folder))
