@@ -5,6 +5,7 @@ Generators of events, used by the Assistant; a step that cannot go on raises, an
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -16,9 +17,10 @@ from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
-from agent import grounding
+from agent import grounding, scope
 from agent.conflicts import with_conflicts
 from agent.events import Answer, Answered, Event, Source, SourcesFound, Timings, Token, ToolFinished, ToolStarted
+from agent.reading import SURE, Reader, amended, read
 from agent.request import AnyLibrary
 from agent.settings import Settings
 from models.errors import PromptTooLong
@@ -29,6 +31,8 @@ from retrieval.records import DocumentRecord
 # Room kept for the instructions and the chat template's own tokens.
 _TEMPLATE_TOKENS = 128
 _SHORTEST_PASSAGE = 40
+_SAME_WORDS = re.compile(r"(\b\w[^\n]{0,39}?\W+)\1{9,}")
+_SHORTEST_CIRCLE, _ROUNDS, _TAIL = 20, 3, 1200
 # What a passage takes at least, to say by how much a question is too long to have one beside it.
 _PASSAGE_TOKENS = 16
 
@@ -78,8 +82,9 @@ def search(
     )
     began = clock.now_ms()
     passages = library.search(question, top_k=settings.top_k, collections=collections, where=where, tidy=True)
-    clock.retrieve_ms = clock.now_ms() - began
-    yield ToolFinished(step, "search", describe(passages), clock.retrieve_ms)
+    took = clock.now_ms() - began
+    clock.retrieve_ms = (clock.retrieve_ms or 0.0) + took
+    yield ToolFinished(step, "search", describe(passages), took)
     yield passages
 
 
@@ -143,7 +148,7 @@ def generate(
     cancel: threading.Event,
     copies_source: bool,
 ) -> Iterator[Token]:
-    """Stream the model's words into the draft, until it ends, `cancel` is set or the time is up.
+    """Stream the model's words into the draft, until it ends, turns in circles, `cancel` is set or the time is up.
 
     Args:
         copies_source: the answer will repeat words of the prompt, which an engine can use to guess ahead.
@@ -155,9 +160,29 @@ def generate(
                 clock.first_token_ms = clock.now_ms()
             draft.text += text
             yield Token(text)
+            if (end := first_round(draft.text)) is not None:
+                draft.text = draft.text[:end]
+                break
         if clock.now_ms() > settings.answer_timeout_seconds * 1000:
             draft.cut_off = True
             break
+
+
+def first_round(text: str) -> int | None:
+    """Where a text that turns in circles ends its first round: the same words ten times, or sentences three times.
+
+    None while it does not; short sentences may be repeated, as a refrain is, and the last one may not be whole yet.
+    """
+    tail = max(0, len(text) - _TAIL)
+    if circle := _SAME_WORDS.search(text, tail):
+        return circle.end(1)
+    spans = grounding.sentences(text[tail:])[:-1]
+    said = [text[tail + span.start : tail + span.end] for span in spans]
+    for length in range(1, len(said) // _ROUNDS + 1):
+        rounds = [said[-turn * length : len(said) - (turn - 1) * length] for turn in range(1, _ROUNDS + 1)]
+        if sum(map(len, rounds[0])) >= _SHORTEST_CIRCLE and all(one == rounds[0] for one in rounds):
+            return tail + spans[-(_ROUNDS - 1) * length - 1].end
+    return None
 
 
 def _account(chunk: BaseMessage, draft: Draft) -> None:
@@ -177,10 +202,13 @@ def answer_from(
     clock: Clock,
     cancel: threading.Event,
     judge: grounding.Judge | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[Event]:
     """Write an answer from these passages, then check it sentence by sentence; ends with Answered.
 
-    `judge` is the model that judges support, where one serves.
+    Where the model says that the passages do not answer the question, so does the answer, unless a reader is sure that
+    they do. `judge` is the model that judges support, and `reader` the one that points at answers, where they serve;
+    the answer names the reader where the sentence is its own.
     """
     fitting = fit(model, question, [passage.page_content for passage in passages])
     sources = sources[: len(fitting)]
@@ -188,24 +216,24 @@ def answer_from(
     draft = Draft()
     messages = answer_messages(question, fitting)
     yield from generate(model, messages, settings, clock, draft, cancel=cancel, copies_source=True)
-    grounded = grounding.ground(draft.text, question, sources, fitting, settings.support_floor, judge)
+    found = read(reader, question, fitting) if reader is not None else None
+    declined = grounding.declines(draft.text, question)
+    if declined and (found is None or found.score < SURE):
+        shown = "1 passage" if len(fitting) == 1 else f"the {len(fitting)} nearest passages"
+        yield Answered(_silent(question, f"read {shown}", model, clock, draft))
+        return
+    written = grounded = grounding.ground(draft.text, question, sources, fitting, settings.support_floor, judge)
+    if found is not None:
+        briefly = declined or not grounding.is_whole(draft.text)
+        grounded = amended(written, found, sources, fitting, briefly=briefly)
+    is_the_readers = reader is not None and grounded is not written
+    author = reader.name if reader is not None and is_the_readers else model_name(model)
     if not grounded.sources:
-        grounded = grounding.closest_quote(question, sources, fitting)
+        grounded = grounding.closest_quote(scope.topic(question), sources, fitting)
     grounded = with_conflicts(question, grounded, sources, fitting)
     cited = tuple(_placed(source, passages) for source in grounded.sources)
-    yield Answered(
-        Answer(
-            text=grounded.text,
-            sources=cited,
-            supported=True,
-            tool="search",
-            model=model_name(model),
-            timings=clock.timings(),
-            prompt_tokens=draft.prompt_tokens,
-            new_tokens=draft.new_tokens,
-            cut_off=draft.cut_off,
-        )
-    )
+    answer = drafted(grounded.text, model, clock, draft, sources=cited, supported=True, tool="search")
+    yield Answered(replace(answer, model=author, removed=() if is_the_readers else written.removed))
 
 
 def still_there(events: Iterator[Event], library: AnyLibrary) -> Iterator[Event]:
@@ -225,7 +253,7 @@ def removed(sources: Sequence[Source], library: AnyLibrary) -> list[str]:
         try:
             library.document(source.document_id)
         except NotFound:
-            gone.append(source.document)
+            gone.append(grounding.unmarked(source.document))
     return gone
 
 
@@ -263,12 +291,27 @@ def _beginning(model: BaseChatModel, text: str, room: int) -> str:
 
 def not_in_documents(question: str, model: BaseChatModel, documents: int, clock: Clock) -> Answered:
     """The answer that says what was looked for and that the documents are silent on it."""
+    many = "1 document" if documents == 1 else f"{documents} documents"
+    return Answered(_silent(question, f"searched {many}", model, clock, Draft()))
+
+
+def _silent(question: str, looked: str, model: BaseChatModel, clock: Clock, draft: Draft) -> Answer:
     asked = " ".join(question.split())
     asked = asked if len(asked) <= 120 else asked[:119] + "…"
-    many = "1 document" if documents == 1 else f"{documents} documents"
-    text = f"That is not in your documents: I searched {many} for “{asked}” and found nothing that answers it."
-    return Answered(
-        Answer(text, supported=None, abstained=True, tool="search", model=model_name(model), timings=clock.timings())
+    text = f"That is not in your documents: I {looked} for “{asked}” and found nothing that answers it."
+    return drafted(text, model, clock, draft, abstained=True, tool="search")
+
+
+def drafted(text: str, model: BaseChatModel, clock: Clock, draft: Draft, **facts: Any) -> Answer:
+    """An answer with what its draft has cost; `facts` are further fields of it."""
+    return Answer(
+        text,
+        model=model_name(model),
+        timings=clock.timings(),
+        prompt_tokens=draft.prompt_tokens,
+        new_tokens=draft.new_tokens,
+        cut_off=draft.cut_off,
+        **facts,
     )
 
 

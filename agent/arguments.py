@@ -46,6 +46,13 @@ class DocumentText:
 
 
 @dataclass(frozen=True)
+class DocumentId:
+    """A document that a tool finds by its id, as others may have its name; a person is shown the name."""
+
+    record: DocumentRecord
+
+
+@dataclass(frozen=True)
 class Asked:
     """A message, the documents that it may mean, and the thread's last answer, for `that` and `it`."""
 
@@ -116,13 +123,6 @@ def _stems(record: DocumentRecord) -> tuple[str, ...]:
     return tuple(name for name in {stem, re.sub(r"[_-]+", " ", stem)} if len(name) >= 4)
 
 
-def reference(record: DocumentRecord, records: Sequence[DocumentRecord]) -> str:
-    """What a tool finds the document by: its name where it is the library's own and the only one so called."""
-    alike = [other for other in records if other.document == record.document]
-    own = not record.collection.startswith(("thread:", "user:"))
-    return record.document if own and len(alike) == 1 else record.document_id
-
-
 def known(tool: str, asked: Asked) -> dict[str, Any]:
     """The arguments of one of Hearth's own tools that are beyond doubt; of several documents, the first."""
     request = asked.request
@@ -151,7 +151,7 @@ def known(tool: str, asked: Asked) -> dict[str, Any]:
 def _source(asked: Asked) -> dict[str, Any]:
     if asked.texts:
         return {"text": "\n".join(asked.texts)}
-    return {"document": reference(asked.documents[0], asked.records)} if asked.documents else {}
+    return {"document": DocumentId(asked.documents[0])} if asked.documents else {}
 
 
 def _text(asked: Asked) -> dict[str, Any]:
@@ -177,12 +177,12 @@ def _two(asked: Asked) -> dict[str, Any]:
     named = asked.documents
     if len(named) == 1 and not texts:
         named = named_documents(asked.message, asked.records, loosely=True)
-    documents = [reference(record, asked.records) for record in named]
+    documents = [DocumentId(record) for record in named]
     if len(texts) >= 2:
         return {"first": texts[0], "second": texts[1]}
     if len(documents) >= 2:
         return {"first_document": documents[0], "second_document": documents[1]}
-    first = {"first_document": documents[0]} if documents else {}
+    first: dict[str, Any] = {"first_document": documents[0]} if documents else {}
     return first | ({"second" if documents else "first": texts[0]} if texts else {})
 
 
@@ -250,7 +250,8 @@ def valid(tool: BaseTool, arguments: Mapping[str, Any]) -> bool:
     schema = tool.args_schema
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         try:
-            schema.model_validate({n: "text" if isinstance(v, DocumentText) else v for n, v in arguments.items()})
+            later = (DocumentText, DocumentId)
+            schema.model_validate({n: "text" if isinstance(v, later) else v for n, v in arguments.items()})
         except ValidationError:
             return False
         return True

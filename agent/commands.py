@@ -6,7 +6,9 @@ Handlers import what they need when they run, so that `--help` stays instant.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +60,17 @@ def _add_eval(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     tools.add_argument("--output", type=Path, metavar="G.jsonl", help="also write one judged row a message")
     tools.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model")
     tools.set_defaults(handler=_eval_tools, render=_render_scores)
+    canary = kinds.add_parser("canary", parents=[common], help="what a tuned chat model must not forget")
+    words = "{id, kind, prompt, check} lines instead of Hearth's own 200"
+    canary.add_argument("--prompts", type=Path, metavar="F.jsonl", help=words)
+    canary.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
+    canary.add_argument("--output", type=Path, metavar="G.jsonl", help="also write one judged row a prompt")
+    canary.add_argument("--model", dest="set_chat_model", metavar="NAME", help="another chat model")
+    canary.set_defaults(handler=_eval_canary, render=_render_scores)
     task_commands.add_eval_kinds(kinds, common)
 
 
 def _eval_answers(options: argparse.Namespace, house: House) -> dict[str, Any]:
-    import json
-
     from tqdm import tqdm
 
     from agent.evaluation import evaluate_answers, read_questions
@@ -71,15 +78,11 @@ def _eval_answers(options: argparse.Namespace, house: House) -> dict[str, Any]:
     questions = read_questions(options.questions, options.limit)
     with tqdm(total=len(questions), unit="question", file=sys.stderr, disable=None) as bar:
         scores, judged = evaluate_answers(house, questions, options.documents, on_judged=lambda *_: bar.update())
-    if options.output:
-        rows = (json.dumps(row.to_json(), ensure_ascii=False) for row in judged)
-        options.output.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    _keep_rows(options.output, judged)
     return scores
 
 
 def _eval_tools(options: argparse.Namespace, house: House) -> dict[str, Any]:
-    import json
-
     from tqdm import tqdm
 
     from agent.tool_evaluation import evaluate_tools, read_messages
@@ -87,10 +90,27 @@ def _eval_tools(options: argparse.Namespace, house: House) -> dict[str, Any]:
     messages = read_messages(options.messages, options.limit)
     with tqdm(total=len(messages), unit="message", file=sys.stderr, disable=None) as bar:
         scores, judged = evaluate_tools(house, messages, bar.update)
-    if options.output:
-        rows = (json.dumps(row.to_json(), ensure_ascii=False, default=str) for row in judged)
-        options.output.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    _keep_rows(options.output, judged)
     return scores
+
+
+def _eval_canary(options: argparse.Namespace, house: House) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from agent.canary import PROMPTS, evaluate_canary, read_prompts
+
+    prompts = read_prompts(options.prompts or PROMPTS, options.limit)
+    with tqdm(total=len(prompts), unit="prompt", file=sys.stderr, disable=None) as bar:
+        scores, rows = evaluate_canary(house, prompts, bar.update)
+    _keep_rows(options.output, rows)
+    return scores
+
+
+def _keep_rows(file: Path | None, rows: Sequence[Any]) -> None:
+    """Writes a judged row a line, where a file is named for them."""
+    if file:
+        lines = (json.dumps(row.to_json(), ensure_ascii=False, default=str) for row in rows)
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _eval_retrieval(options: argparse.Namespace, house: House) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.events import Source
-from agent.grounding import Grounded, Span, content_words, quoting, sentences
+from agent.grounding import Grounded, Span, content_words, quoting, sentences, unmarked
 
 _ASKS_A_VALUE = re.compile(
     r"\bhow (?:many|much|old|tall|long|high|far|big|large|wide|deep|heavy|fast|often|late|soon)\b|\bwhen\b|\bsince\b"
@@ -65,7 +65,7 @@ def with_conflicts(question: str, grounded: Grounded, passages: Sequence[Source]
         cited.add(passage.document_id)
         sources.append(replace(quoting(passage, text, span), number=len(sources) + 1))
         quote = " ".join(text[span.start : span.end].split())
-        lines.append(f"But {passage.document} says otherwise: “{quote}” [{len(sources)}]")
+        lines.append(f"But {unmarked(passage.document)} says otherwise: “{unmarked(quote)}” [{len(sources)}]")
     return replace(grounded, text="\n\n".join(lines), sources=tuple(sources))
 
 

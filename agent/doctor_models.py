@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.assembly import House
@@ -93,11 +94,16 @@ def _refuse_absent(house: House, serving: Serving) -> None:
 
 
 def _ready(house: House, serving: Serving) -> bool:
+    """Whether an embedded model, or the embedded base of an adapter, is prepared."""
     from models.catalog import find
     from models.prepare import prepared_folder
+    from models.registry_facts import ENTRY, read_facts
 
     try:
         entry = find(serving.name, None, house.home)
+        folder = Path(entry.source)
+        if (folder / ENTRY).is_file() and (base := read_facts(folder).base):
+            entry = find(base.name, None, house.home)
         return entry.kind != "embedded" or prepared_folder(entry, house.home) is not None
     except ModelError:
         return False

@@ -200,8 +200,8 @@ def _checked(
 ) -> tuple[tuple[LinkedSentence, ...], tuple[str, ...]]:
     """The sentences that the passages support, linked to them, and those that nothing supports."""
     kept, removed = [], []
-    weights = _weights(passages)
-    for span in sentences(summary):
+    weights, spans = _weights(passages), sentences(summary)
+    for span in [span for span in spans if not summary.startswith("#", span.start)] or spans:  # no headings
         linked = _linked(summary[span.start : span.end], passages, weights, floor)
         if linked.quotes and linked.support >= floor:
             kept.append(linked)

@@ -87,7 +87,7 @@ def evaluate_answers(
     if not questions:
         raise BadInput("The questions file has no rows; expected lines of {id, question, answers}.")
     library = evaluation_library(house, documents) if documents else house.library()
-    assistant = Assistant(house.chat_model(), library, house.settings)
+    assistant = Assistant(house.chat_model(), library, house.settings, judge=house.judge, reader=house.reader)
     collection = COLLECTION if documents else house.settings.collection
     judged = []
     try:

@@ -66,7 +66,8 @@ class Answer:
     `supported` is None where nothing could be checked (a reply without documents); `abstained` is True when the
     documents do not answer the question and the text says so; `cut_off` when a token or time limit or a Stop ended it;
     `coverage` belongs to a question over many documents. `tool` names the tool that gave it, the last one of several;
-    `data` is what that tool gave as plain JSON, such as the probability of each label.
+    `data` is what that tool gave as plain JSON, such as the probability of each label. `removed` are sentences that the
+    model wrote and no passage supports, which stand in no `text`.
     """
 
     text: str
@@ -81,6 +82,7 @@ class Answer:
     cut_off: bool = False
     coverage: Coverage | None = None
     data: Any = None
+    removed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The answer as `hearth ask --json` prints it."""

@@ -27,6 +27,17 @@ _MODEL_CITATION = re.compile(r"\s*\[\d+(?:\s*[,;-]\s*\d+)*\]")
 # What makes a sentence whole enough to be judged without its question; present tenses look like plurals and do not.
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|had|can|could|will|would|may|might|must|do|does|did|[a-z]{2,}ed)\b")
 _WHOLE_WORDS = 4
+_TITLE_WORDS = 5
+# What a model says of the passages where they do not answer: nothing that a passage could support.
+_PLACE = r"(?:in|from|by) (?:the|your|these|any|this|given)(?: (?:given|provided))?(?: of the)?"
+_READ = r"(?:passages?|documents?|texts?|context)"
+_SILENT = re.compile(
+    rf"^\W*not {_PLACE} {_READ}|\b(?:answer|question|information)\b.* (?:is|are|was|were)(?: not|n't)"
+    rf"(?: \w+){{0,3}} {_PLACE} {_READ}|\b{_READ} (?:do|does|did)(?: not|n't) (?:\w+ )?"
+    r"(?:answer|say|mention|state|provide|contain|specify|tell|give|include|address|discuss)\b",
+    re.IGNORECASE,
+)
+_ASKS_WHAT_LACKS = re.compile(r"\b(?:not|no|missing|lacks?|absent|without)\b|n['’]t\b", re.IGNORECASE)
 _STOP_WORDS = frozenset(
     """
     a about above after again all also am an and any are as at be because been before being below between both but by
@@ -124,12 +135,17 @@ def quote_for(claim: str, question: str, passage: str) -> tuple[float, Span]:
     said = content_words(claim)
     wanted = (said - asked) or said
     best: tuple[tuple[float, float, float], Span] = ((0.0, 0.0, 0.0), Span(0, 0))
-    for index, span in enumerate(spans):
+    for index in range(len(spans)):
         around = set[str]().union(*words[max(0, index - 1) : index + 2])
         rank = (support(wanted, around), support(wanted, words[index]), support(asked, words[index]))
         if rank > best[0]:
-            best = (rank, span)
+            best = (rank, _below_headings(passage, spans[index:]))
     return best[0][0], best[1]
+
+
+def _below_headings(passage: str, spans: Sequence[Span]) -> Span:
+    """The first of the spans that is no Markdown heading: a heading says nothing by itself."""
+    return next((span for span in spans if not passage.startswith("#", span.start)), spans[0])
 
 
 def strip_citations(text: str) -> str:
@@ -137,13 +153,44 @@ def strip_citations(text: str) -> str:
     return _MODEL_CITATION.sub("", text).strip()
 
 
+def unmarked(text: str) -> str:
+    """A name or quote of a document with `(7)` for each `[7]`, which would look like a citation of the answer's."""
+    return re.sub(r"\[(\d+(?:\s*[,;-]\s*\d+)*)\]", r"(\1)", text)
+
+
+def declines(text: str, question: str) -> bool:
+    """Whether a text says, in every sentence, that the passages do not answer the question.
+
+    Asked what a document lacks, the same words are an answer.
+    """
+    said = [text[span.start : span.end] for span in sentences(text)]
+    return bool(said) and not _ASKS_WHAT_LACKS.search(question) and all(map(_SILENT.search, said))
+
+
 def closest_quote(question: str, passages: Sequence[Source], texts: Sequence[str]) -> Grounded:
     """The sentence nearest to the question, quoted, for when nothing the model wrote could be supported."""
     found = [quote_for(question, "", text) for text in texts]
     best = max(range(len(found)), key=lambda index: found[index][0])
     span = found[best][1] if found[best][1].end else sentences(texts[best])[0]
-    source = replace(quoting(passages[best], texts[best], span), number=1)
-    return Grounded(f"The closest passage says: “{source.quote}” [1]", (source,), ())
+    return of_one_quote(passages[best], texts[best], _below_a_title(texts[best], span))
+
+
+def _below_a_title(text: str, span: Span) -> Span:
+    """The sentence under a short line without an end, which is a title and says nothing; any other span as it is."""
+    line = text[span.start : span.end]
+    below = next((later for later in sentences(text) if later.start >= span.end), None)
+    is_title = len(line.split()) <= _TITLE_WORDS and line[-1].isalnum() and text.startswith("\n", span.end)
+    return below if below and is_title else span
+
+
+def of_one_quote(passage: Source, text: str, span: Span, *, said: bool = False, words: str | None = None) -> Grounded:
+    """An answer of one quote of a passage: `said` as the answer itself, or as what the closest passage says.
+
+    `words` of the quote are the answer where they are given, and it is what they cite.
+    """
+    source = replace(quoting(passage, text, span), number=1)
+    quote = unmarked(source.quote if words is None else words)
+    return Grounded(cite(quote, 1) if said else f"The closest passage says: “{quote}” [1]", (source,), ())
 
 
 def ground(
@@ -170,7 +217,8 @@ def ground(
     clean = strip_citations(answer)
     # A small model likes to repeat itself: a sentence counts once.
     for sentence in dict.fromkeys(clean[span.start : span.end] for span in sentences(clean)):
-        source = supporting(sentence, question, passages, texts, floor, judge)
+        silent = declines(sentence, question)
+        source = None if silent else supporting(sentence, question, passages, texts, floor, judge)
         if source is None:
             removed.append(sentence)
         else:

@@ -63,11 +63,13 @@ class LanguageBridge:
         known: the codes of the chat model's languages, empty where nobody says.
         translator: gives the translation model, None where none serves.
         advice: the sentence that says what to do for a language by its code.
+        answer_in: the code of the language to answer in; None is the question's.
     """
 
     known: Callable[[], Sequence[str]]
     translator: Callable[[], Translates | None]
     advice: Callable[[str], str]
+    answer_in: str | None = None
 
     @classmethod
     def of(cls, house: House) -> LanguageBridge:
@@ -80,31 +82,33 @@ class LanguageBridge:
         return cls(lambda: _chat_languages(house), translator, lambda code: _advice(house, code))
 
     def crossing(self, question: str, passages: Sequence[Document] = ()) -> Crossing | None:
-        """How to come from a question to its answer and back; None where the chat model knows the question's language.
+        """How to come from a question to its answer and back; None where the chat model's own words will do.
 
         Args:
             question: the person's, understood by itself.
             passages: what a search for it found; they tell the documents' language, without them it is English.
         """
-        own = foreign_language(question)
-        if own is None or knows(self.known(), own):
-            return None
+        foreign = foreign_language(question)
+        own = foreign or _ENGLISH
+        wanted = self.answer_in or own
+        if foreign is None or knows(self.known(), own):
+            return None if wanted == own else Crossing(question, wanted, own, self.translator(), self.advice(wanted))
         theirs = (foreign_language(" ".join(hit.page_content for hit in passages)) if passages else None) or _ENGLISH
-        if theirs == own:  # the passages' own words are the best answer there can be
+        if theirs == own == wanted:  # the passages' own words are the best answer there can be
             return None
         translator = self.translator()
-        asked = _translated(translator, question, own, theirs)
+        asked = question if theirs == own else _translated(translator, question, own, theirs)
         if translator is None or asked is None:
-            return Crossing(question, own, theirs, None, self.advice(own))
-        return Crossing(asked, own, theirs, translator, self.advice(own))
+            return Crossing(question, wanted, theirs, None, self.advice(wanted))
+        return Crossing(asked, wanted, theirs, translator, self.advice(wanted))
 
 
 @dataclass(frozen=True)
 class Crossing:
     """One question that is answered in another language than it was asked in.
 
-    `question` is what to search and answer: translated, or as it was where nothing translates the pair; `advice` is
-    what the person is told then.
+    `question` is what to search and answer: translated, or as it was where nothing translates the pair; the answer is
+    written in the language `through` and given in `language`; `advice` is what the person is told where it cannot be.
     """
 
     question: str
@@ -114,9 +118,9 @@ class Crossing:
     advice: str
 
     def back(self, events: Iterator[Event]) -> Iterator[Event]:
-        """The events with the answer in the question's language, or with the advice behind it."""
+        """The events with the answer in the wanted language, or with the advice behind it."""
         for event in events:
-            if isinstance(event, Answered):
+            if isinstance(event, Answered) and self.language != self.through:
                 event = Answered(replace(event.answer, text=self._answer(event.answer.text)))
             yield event
 
@@ -144,21 +148,25 @@ def _numbers(text: str) -> list[str]:
 
 
 def _translated(translator: Translates | None, text: str, source: str, to: str) -> str | None:
-    """The translation, None where the model cannot give it."""
+    """The translation, None where the model cannot give it, or none to rely on."""
     if translator is None or not text.strip():
         return None
     try:
-        return translator(text, to=to, source=source).translation or None
+        found = translator(text, to=to, source=source)
     except ModelError:
         return None
+    return None if found.advice else found.translation or None
 
 
 def _chat_languages(house: House) -> Sequence[str]:
     from models.catalog import find
     from models.profiles import all_profiles
 
-    name = house.roles().serving("chat").name
-    entry = find(name, "chat", house.home)
+    roles = house.roles()
+    name = roles.serving("chat").name
+    version = roles.registry.look_up(name) if name else None
+    base = version.facts.base if version else None  # an adapter knows the languages of its base
+    entry = find(base.name if base else name, "chat", house.home)
     if entry.languages:
         return entry.languages
     table = {model.name: model.languages for profile in all_profiles().values() for model in profile.models}
@@ -171,7 +179,7 @@ def _advice(house: House, code: str) -> str:
     from models.tasks.language_codes import language_name
 
     name = language_name(code)
-    lead = f"(I answer in English, as the models here do not know {name}"
+    lead = f"(I answer in English, as the models here do not know {name} well enough"
     profiles = [*largest_first(house.roles().choice.profile), *all_profiles().values()]
     for role in ("chat", "translate"):
         for profile in profiles:

@@ -18,7 +18,17 @@ def media_models(roles: Roles, home: Path) -> MediaModels:
     return MediaModels(
         describe=_describer(vision, home) if vision else None,
         transcribe=_transcriber(speech, home) if speech else None,
+        to_describe=_how_to_get("image-text-to-text"),
+        to_transcribe=_how_to_get("automatic-speech-recognition"),
     )
+
+
+def _how_to_get(task: str) -> str:
+    """How a person gets a model for a task, as part of a sentence."""
+    from models.pipelines.table import PIPELINE_TASKS
+
+    model = PIPELINE_TASKS[task].examples[0]
+    return f'pull a model with `hearth models pull {model}` and put {task} = "{model}" under [tasks] in hearth.toml'
 
 
 def _describer(model: str, home: Path) -> Describe:

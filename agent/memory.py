@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from agent.errors import ThreadsUnreadable
 
 FILE_NAME = "threads.sqlite"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _BUSY_SECONDS = 10.0
 _THREADS_IN_PROCESS = 200
 _TURNS_READ = 100
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS turns(
     question TEXT NOT NULL,
     standing TEXT NOT NULL,
     answer TEXT NOT NULL,
+    message TEXT,
     at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 CREATE INDEX IF NOT EXISTS turns_by_thread ON turns(owner, thread, id);
@@ -88,18 +89,20 @@ class ThreadMemory:
         shared._file, shared._owner, shared._lock, shared._kept = None, owner, self._lock, self._kept
         return shared
 
-    def add(self, thread: str | None, question: str, answer: str, *, standing: str | None = None) -> None:
-        """Remember one turn; a question without a thread is not kept.
+    def add(
+        self, thread: str | None, question: str, answer: str, *, standing: str | None = None, message: str | None = None
+    ) -> None:
+        """Remember one turn, asked by a message; a question without a thread is not kept.
 
         Raises:
             ThreadsUnreadable: the file cannot be written.
         """
         if thread is None:
             return
-        row = (self._owner, thread, question, standing or question, answer)
+        row = (self._owner, thread, question, standing or question, answer, message)
         with self._writing() as connection:
             connection.execute(
-                "INSERT INTO turns(owner, thread, question, standing, answer) VALUES(?, ?, ?, ?, ?)", row
+                "INSERT INTO turns(owner, thread, question, standing, answer, message) VALUES(?, ?, ?, ?, ?, ?)", row
             )
             if self._file is None:
                 _forget_oldest(connection)
@@ -139,6 +142,25 @@ class ThreadMemory:
                 "DO UPDATE SET text = excluded.text, up_to = excluded.up_to WHERE excluded.up_to > up_to",
                 (self._owner, thread, earlier.text, earlier.up_to),
             )
+
+    def take_back(self, thread: str, messages: Sequence[str]) -> None:
+        """Forget a thread's turns from the first on that one of these messages asked, with a summary of any of them.
+
+        Raises:
+            ThreadsUnreadable: the file cannot be written.
+        """
+        if self._file is not None and not self._file.exists():
+            return
+        known = (self._owner, thread)
+        with self._writing() as connection:
+            asked = connection.execute(
+                "SELECT id, message FROM turns WHERE owner = ? AND thread = ? ORDER BY id", known
+            ).fetchall()
+            first = next((number for number, message in asked if message in messages), None)
+            if first is not None:
+                later = (*known, first)
+                connection.execute("DELETE FROM turns WHERE owner = ? AND thread = ? AND id >= ?", later)
+                connection.execute("DELETE FROM summaries WHERE owner = ? AND thread = ? AND up_to >= ?", later)
 
     def forget(self, thread: str | None = None) -> None:
         """Delete a thread with its summary, or with None all of this owner's."""
@@ -201,13 +223,25 @@ def _opened(file: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA secure_delete=ON")
         [(version,)] = connection.execute("PRAGMA user_version").fetchall()
         if version > _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"it was written by a newer Hearth (form {version}, this one knows 1)")
+            raise sqlite3.DatabaseError(
+                f"it was written by a newer Hearth (form {version}, this one knows {_SCHEMA_VERSION})"
+            )
         if version < _SCHEMA_VERSION:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            _bring_up_to_date(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    [(version,)] = connection.execute("PRAGMA user_version").fetchall()  # another process may have been quicker
+    if version == 1:
+        connection.execute("ALTER TABLE turns ADD COLUMN message TEXT")
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.execute("COMMIT")
 
 
 def _forget_oldest(connection: sqlite3.Connection) -> None:

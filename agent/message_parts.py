@@ -11,7 +11,7 @@ from functools import cache
 
 _FENCE = re.compile(r"```[^\n`]*\n?(.*?)```", re.DOTALL)
 _ITEM = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,2}[.)]|\(?[a-zA-Z][.)])\s+(\S.*)$", re.MULTILINE)
-_INLINE_ITEM = re.compile(r"(?:^|(?<=\s))\(?(?:[a-eA-E]|[1-9])\)\s+")
+_INLINE_ITEM = re.compile(r"(?<=\s)\(?(?:([a-e])\)|([1-9])[.)])\s+(?=\S)", re.IGNORECASE)
 _QUOTE = re.compile(
     r"\"([^\"\n]+(?:\n[^\"\n]+)*)\"|“([^”]{1,5000})”|„([^“”]{1,5000})[“”]|«([^»]{1,5000})»|「([^」]{1,5000})」|(?<![\w'])'([^'\n]{2,500}(?:'\w[^'\n]{0,200}){0,8})'(?!\w)"
 )
@@ -64,8 +64,8 @@ def parts(message: str) -> Parts:
     items = list(_ITEM.finditer(message))
     if len(items) > 1 and (head := message[: items[0].start()].strip()):
         return Parts(head.rstrip(":"), tuple(item[1].strip() for item in items))
-    if len(inline := _INLINE_ITEM.split(message.strip())) > 2 and inline[0].strip():
-        return Parts(inline[0].strip().rstrip(":"), tuple(item.strip(" ;,/\n") for item in inline[1:] if item.strip()))
+    if inline := _inline_items(message.strip()):
+        return inline
     below = _below_or_after(message)
     quotes = _quotes(below.texts[0] if below else message)
     quoted = sum(map(len, quotes))
@@ -74,6 +74,17 @@ def parts(message: str) -> Parts:
         if len(head.split()) <= _HEAD_WORDS or quoted > len(head):
             return Parts(head, tuple(quotes))
     return below or Parts(message.strip())
+
+
+def _inline_items(message: str) -> Parts | None:
+    """Items that stand in one line, `1. ... 2. ...` or `a) ... b) ...`, marked in order from the first on."""
+    found = list(_INLINE_ITEM.finditer(message))
+    marks = "".join(item[1] or item[2] for item in found).lower()
+    if len(found) < 2 or not ("abcde".startswith(marks) or "123456789".startswith(marks)):
+        return None
+    ends = [item.start() for item in found[1:]] + [len(message)]
+    texts = [message[item.end() : end].strip(" ;,/\n") for item, end in zip(found, ends, strict=True)]
+    return Parts(message[: found[0].start()].strip().rstrip(":"), tuple(filter(None, texts)))
 
 
 def _quotes(text: str) -> list[str]:

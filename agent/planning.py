@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -17,7 +17,7 @@ from langchain_core.tools import BaseTool
 
 from agent import arguments as filling
 from agent import message_parts
-from agent.arguments import Asked, DocumentText
+from agent.arguments import Asked, DocumentId, DocumentText
 from agent.grounding import sentences, strip_citations
 
 _SUMMARY = re.compile(r"\b(?:summar(?:y|ies|i[sz]e)|tl;?dr|gist|main points|key points|overview)\b", re.IGNORECASE)
@@ -119,13 +119,8 @@ def _each(tool: str, given: Mapping[str, Any], asked: Asked) -> Plan:
         steps = [replace(step, arguments={**given, "text": text}, title=text) for text in asked.texts]
         return Plan(tuple(steps[:_MOST_STEPS]), wanted=wanted)
     if tool != "compare" and len(asked.documents) > 1 and not asked.texts:
-        if "document" in given:
-            values: Sequence[Any] = [filling.reference(record, asked.records) for record in asked.documents]
-        else:
-            values = [DocumentText(record) for record in asked.documents]
-        name = "document" if "document" in given else "text"
-        pairs = zip(values, asked.documents, strict=True)
-        steps = [replace(step, arguments={**given, name: v}, title=r.document) for v, r in pairs]
+        name, kind = ("document", DocumentId) if "document" in given else ("text", DocumentText)
+        steps = [replace(step, arguments={**given, name: kind(r)}, title=r.document) for r in asked.documents]
         return Plan(tuple(steps[:_MOST_STEPS]), wanted=wanted)
     return Plan((step,), wanted=wanted)
 
@@ -141,7 +136,7 @@ def _with_language(tool: str, made: Plan, asked: Asked) -> Plan:
         words = message_parts.wanted_words(asked.request)
         steps = []
         for step, record in zip(made.steps, asked.documents, strict=False):
-            source = {"document": filling.reference(record, asked.records)} | ({"words": words} if words else {})
+            source = {"document": DocumentId(record)} | ({"words": words} if words else {})
             steps.append(Step("summarize", source, step.title))
             steps.append(replace(step, arguments={**step.arguments, "text": Previous.TEXT}))
         return replace(made, steps=tuple(steps))
@@ -157,4 +152,6 @@ def short_title(title: str) -> str:
 def _shown(value: Any) -> Any:
     if isinstance(value, DocumentText):
         return f"the text of {value.record.document}"
+    if isinstance(value, DocumentId):
+        return value.record.document
     return value.value if isinstance(value, Previous) else value

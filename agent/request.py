@@ -6,9 +6,10 @@ A person limits a question by names, ids or files of documents; here they become
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 from agent import scope
 from agent.errors import BadInput
@@ -24,6 +25,19 @@ AnyLibrary = Library | UserLibrary
 _ABSENT = "is not among the documents that this question may use; check the spelling, or add the file first."
 
 
+class Options(TypedDict, total=False):
+    """What may be said beside a question; see `Assistant.ask`."""
+
+    thread: str | None
+    collection: str | None
+    tool: str
+    documents: Sequence[str | Path] | None
+    strategy: str | None
+    over: str
+    arguments: Mapping[str, Any] | None
+    message: str | None
+
+
 @dataclass(frozen=True)
 class Request:
     """One question; see `Assistant.ask` for what each part means."""
@@ -35,6 +49,8 @@ class Request:
     documents: Sequence[str | Path] | None = None
     strategy: str | None = None
     over: str = scope.AUTO
+    arguments: Mapping[str, Any] | None = None
+    message: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown reach.

@@ -12,7 +12,8 @@ KNOWN = (AUTO, BEST, ALL)
 
 _DOCUMENTS = (
     r"(?:documents?|docs?|files?|pdfs?|contracts?|agreements?|reports?|letters?|papers?|e-?mails?|invoices?|reviews?"
-    r"|articles?|polic(?:y|ies)|notes?|minutes|offers?|statements?|books?|manuals?|guides?|sources?|transcripts?)"
+    r"|articles?|polic(?:y|ies)|notes?|minutes|offers?|statements?|(?:hand)?books?|manuals?|guides?|leases?|sources?"
+    r"|transcripts?)"
 )
 _THE = r"(?:the|my|our|your|these|those)"
 _ASKING = r"(?:list|name|find|show|give|collect|gather|extract|enumerate|report|tell me|go through)"
@@ -35,6 +36,14 @@ _LEADING = re.compile(
     rf"(?: of)?(?: {_THE})?\b|^\W*(?:what|which|who) (?:are|were) all (?:of )?{_THE}\b",
     re.I,
 )
+_A_DOCUMENT = rf"(?:it|they|(?:{_THE} )?(?:[\w'-]+ ){{0,3}}{_DOCUMENTS}|[\w.-]+\.\w{{2,4}})"
+_SAID_THERE = re.compile(
+    rf"^\W*(?:(?:tell me )?(?:what |where )?(?:else )?(?:(?:do|does|did) )?{_A_DOCUMENT} {_SAYING}"
+    r"(?: (?:me|us|anything|something))?(?: (?:about|on|of|to|regarding))?"
+    rf"|(?:what |is there |are there )(?:anything |something )?(?:in {_A_DOCUMENT} )?about"
+    r"|(?:please |can you |could you )*tell me(?: \w+)? about)(?: (?:an?|any|the))? (.+)$",
+    re.I,
+)
 _WHERE = re.compile(
     rf"\b(?:in|from|of|across|for|by|within|over|through)? ?(?:each|every|any|all|either)(?: (?:one )?of)?(?: {_THE})?"
     rf" {_DOCUMENTS}\b|\b(?:in|from|of|across|within|over|through) {_THE} {_DOCUMENTS}\b",
@@ -55,7 +64,9 @@ def reach(over: str, question: str, documents: int) -> str:
 
 
 def topic(question: str) -> str:
-    """What such a question is about, without the words that only say that all documents are meant."""
+    """What a question is about, without the words that only say which documents are meant, and that they say it."""
+    if said := _SAID_THERE.match(question):
+        return said[1].strip(" ?.!,:;")
     left, which = _WHICH.subn("", question)
     left = _ABOUT.sub("", left) if which else _LEADING.sub("", left)
     left = " ".join(_WHERE.sub(" ", left).split()).strip(" ?.!,:;")

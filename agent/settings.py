@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
 from agent.errors import BadSetting, UnknownSetting
+from agent.setting_checks import address, hidden, https_origin, positive, share
 from agent.setting_tables import PARSERS
 from models.home import data_home
 from models.profiles import AUTO, PROFILE_NAMES
 
 _ENGINES = ("auto", "torch", "openvino")
+_TRACES = ("off", "lines", "spans")
 _STRATEGIES = ("auto", "router", "loop")
 _PROFILES = (AUTO, *PROFILE_NAMES)
 _NAMES = "a name, hub id or folder; empty takes what is promoted, else the profile's"
@@ -33,31 +33,6 @@ _OTHER_VARIABLES = {"HEARTH_HOME"}
 
 def _setting(default: Any, help: str, check: Callable[[Any], bool] | None = None, expected: str = "") -> Any:
     return field(default=default, metadata={"help": help, "check": check, "expected": expected})
-
-
-def _positive(value: Any) -> bool:
-    return bool(value > 0)
-
-
-def _share(value: Any) -> bool:
-    return bool(0 <= value <= 1)
-
-
-def _address(value: str) -> bool:
-    """Whether a text is empty or a server's address that holds no password, as settings are shown."""
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    server = parts.scheme in ("postgresql", "postgres") and not parts.password and "password" not in parts.query
-    return not value or server
-
-
-def _hidden(value: Any) -> Any:
-    """A refused value as a sentence may show it: an address without its password."""
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    return re.sub(r"(://[^/@]*?:).*@", r"\1***@", re.sub(r"(password=)[^&]*", r"\1***", value))
 
 
 @dataclass(frozen=True)
@@ -76,10 +51,10 @@ class Settings:
     chat_key_variable: str = _setting("", "the environment variable with the API key of a chat model elsewhere; none")
     embed_key_variable: str = _setting("", "the same for an embedding model on another machine; none by default")
     chat_context_tokens: int = _setting(
-        8192, "tokens that a chat model on another machine reads at once", _positive, "a whole number above 0"
+        8192, "tokens that a chat model on another machine reads at once", positive, "a whole number above 0"
     )
     remote_timeout_seconds: float = _setting(
-        60.0, "the longest wait for a model on another machine", _positive, "a number above 0"
+        60.0, "the longest wait for a model on another machine", positive, "a number above 0"
     )
     classify_model: str = _setting("", f"the trained classifier: {_NAMES}")
     zero_shot_model: str = _setting("", f"a model for labels of one's own: {_NAMES}")
@@ -107,43 +82,55 @@ class Settings:
         lambda v: v in _STRATEGIES,
         "auto, router or loop",
     )
-    tool_timeout_seconds: float = _setting(300.0, "the longest one tool may take", _positive, "a number above 0")
-    loop_model_calls: int = _setting(8, "model calls of one answer in a loop", _positive, "a whole number above 0")
-    loop_tool_calls: int = _setting(12, "tool calls of one answer in a loop", _positive, "a whole number above 0")
+    tool_timeout_seconds: float = _setting(300.0, "the longest one tool may take", positive, "a number above 0")
+    loop_model_calls: int = _setting(8, "model calls of one answer in a loop", positive, "a whole number above 0")
+    loop_tool_calls: int = _setting(12, "tool calls of one answer in a loop", positive, "a whole number above 0")
     loop_tokens: int = _setting(
-        40_000, "tokens read and written by one answer in a loop", _positive, "a whole number above 0"
+        40_000, "tokens read and written by one answer in a loop", positive, "a whole number above 0"
     )
     library_url: str = _setting(
         "",
         "a PostgreSQL server that keeps the library instead of the data home, postgresql://user@host/database; "
         "its password is read from PGPASSWORD or ~/.pgpass",
-        _address,
+        address,
         "postgresql://user@host/database without a password, which belongs into PGPASSWORD or ~/.pgpass",
     )
     collection: str = _setting("default", "the collection that files go into and questions search")
-    top_k: int = _setting(4, "passages shown to the model", _positive, "a whole number above 0")
+    top_k: int = _setting(4, "passages shown to the model", positive, "a whole number above 0")
     relevance_floor: float = _setting(
-        0.44, "probability below which the documents count as silent on a question", _share, "a number from 0 to 1"
+        0.39, "probability below which the documents count as silent on a question", share, "a number from 0 to 1"
     )
     support_floor: float = _setting(
         0.6,
         "probability that a source supports a sentence, or without a model the share of its content there",
-        _share,
+        share,
         "a number from 0 to 1",
     )
-    max_new_tokens: int = _setting(256, "the longest reply, in tokens", _positive, "a whole number above 0")
+    max_new_tokens: int = _setting(256, "the longest reply, in tokens", positive, "a whole number above 0")
     temperature: float = _setting(
         0.0, "0 always picks the likeliest token; higher varies", lambda v: 0 <= v <= 2, "a number from 0 to 2"
     )
-    answer_timeout_seconds: float = _setting(120.0, "the longest one answer may take", _positive, "a number above 0")
+    answer_timeout_seconds: float = _setting(120.0, "the longest one answer may take", positive, "a number above 0")
     survey_documents: int = _setting(
-        200, "documents read for one question over many of them", _positive, "a whole number above 0"
+        200, "documents read for one question over many of them", positive, "a whole number above 0"
     )
     survey_timeout_seconds: float = _setting(
-        600.0, "the longest that a question over many documents may take", _positive, "a number above 0"
+        600.0, "the longest that a question over many documents may take", positive, "a number above 0"
     )
     engine: str = _setting(
         "auto", "auto, torch or openvino: what runs the chat model", lambda v: v in _ENGINES, "auto, torch or openvino"
+    )
+    trace: str = _setting(
+        "off",
+        "lines keeps every step of an answer in the data home's traces, spans gives them to OpenTelemetry",
+        lambda v: v in _TRACES,
+        "off, lines or spans",
+    )
+    suggestions: str = _setting(
+        "on",
+        "on offers questions that go on from an answer, under it in the chat",
+        lambda v: v in ("on", "off"),
+        "on or off",
     )
     embed_cache: str = _setting(
         "off",
@@ -151,12 +138,37 @@ class Settings:
         lambda v: v in ("on", "off"),
         "on or off",
     )
+    chats_url: str = _setting(
+        "",
+        "a PostgreSQL server that keeps chats, feedback and users instead of the data home; written as library_url is",
+        address,
+        "postgresql://user@host/database without a password, which belongs into PGPASSWORD or ~/.pgpass",
+    )
     host: str = _setting("127.0.0.1", "the address the chat listens on")
     port: int = _setting(
         8000, "the port the chat listens on", lambda v: 0 < v < 65536, "a whole number from 1 to 65535"
     )
+    public_url: str = _setting(
+        "",
+        "the https address under which a reverse proxy on this machine shows the chat, such as https://chat.example.org",
+        https_origin,
+        "empty, or https://name without a path",
+    )
+    login_header: str = _setting("", "the header in which a trusted reverse proxy says who is asking; none by default")
+    login_proxy: str = _setting(
+        "", "the address that this proxy connects from, such as 127.0.0.1; goes with login_header"
+    )
+    login_oauth: str = _setting(
+        "", "OAuth providers for signing in, such as github,google; their keys stay in Chainlit's OAUTH_ variables"
+    )
+    login_new_users: str = _setting(
+        "refuse",
+        "add makes a user of whoever the proxy or a provider names; refuse lets in those of `hearth users add` alone",
+        lambda v: v in ("refuse", "add"),
+        "refuse or add",
+    )
     upload_limit_bytes: int = _setting(
-        100 * 2**20, "the largest file the chat accepts", _positive, "a whole number above 0"
+        100 * 2**20, "the largest file the chat accepts", positive, "a whole number above 0"
     )
     origins: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False, metadata={"help": "", "check": None}
@@ -264,5 +276,5 @@ def _parse(name: str, raw: Any, origin: str) -> Any:
         raise BadSetting(name, raw, origin, expected) from error
     check = specs[name].metadata["check"]
     if type(value) is not kind or (check and not check(value)):
-        raise BadSetting(name, _hidden(raw), origin, expected)
+        raise BadSetting(name, hidden(raw), origin, expected)
     return value

@@ -28,7 +28,7 @@ from agent.events import (
     ToolFinished,
     ToolStarted,
 )
-from agent.grounding import cite, closest_quote, content_words, sentences, strip_citations, supporting
+from agent.grounding import cite, closest_quote, content_words, sentences, strip_citations, supporting, unmarked
 from agent.relevance import relevance
 from agent.request import AnyLibrary
 from agent.scope import topic
@@ -114,12 +114,12 @@ class Surveyor:
             found.gone.append(record.document)
             return
         floor = self.settings.relevance_floor
-        chosen = [hit for hit in hits if relevance([hit]) >= floor * _READ_SHARE]
+        chosen = [hit for hit in hits if relevance([hit], record.chunks) >= floor * _READ_SHARE]
         if len(chosen) == len(hits) < record.chunks:
             found.in_part.append(record.document)
         said: dict[str, tuple[str, Source]] = {}
         for group in self._groups(sorted(chosen, key=lambda hit: hit.metadata["start"]), subject):
-            sure = relevance(group) >= floor
+            sure = relevance(group, record.chunks) >= floor
             for sentence, source in self._findings(group, subject, record.path, sure, cancel):
                 said.setdefault(f"{source.start} {sentence.casefold()}", (sentence, source))
         if said:
@@ -237,7 +237,7 @@ def _text(
     documents = "1 document" if read == 1 else f"{read} documents"
     if said:
         head = f"{len(said)} of {documents} {'says' if len(said) == 1 else 'say'} something about “{subject}”:"
-        parts = [head + "".join(f"\n- {record.document}: {_line(own)}" for record, own in said)]
+        parts = [head + "".join(f"\n- {unmarked(record.document)}: {_line(own)}" for record, own in said)]
         if found.silent:
             parts.append(f"{found.silent} {'says' if found.silent == 1 else 'say'} nothing about it.")
     else:
@@ -256,7 +256,7 @@ def _line(said: Sequence[tuple[str, Source]]) -> str:
 
 
 def _names(documents: Sequence[str]) -> str:
-    shown = ", ".join(islice(documents, _NAMED))
+    shown = ", ".join(map(unmarked, islice(documents, _NAMED)))
     return f"{shown} and {len(documents) - _NAMED} more" if len(documents) > _NAMED else shown
 
 

@@ -22,11 +22,10 @@ from agent.evaluation import read_lines
 from agent.routing import ANSWER, SEARCH, Router, choose_tool
 from agent.strategies.use import ToolUse
 from models.prompts import call_messages
+from models.tool_calls import openai_tool
 
 if TYPE_CHECKING:
     from agent.assembly import House
-
-_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None, "hashmap": "object"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _rows(path: Path) -> Iterator[Message]:
             raise BadInput(f"{path.name}, line {number} has the columns {sorted(row)}; expected message and tool.")
         accepted = row.get("arguments")
         accepted = accepted if isinstance(accepted, list) else [] if accepted is None else [accepted]
-        tools = tuple(_as_function(tool) for tool in row.get("tools") or ())
+        tools = tuple(openai_tool(tool) for tool in row.get("tools") or ())
         yield Message(str(row.get("id", number)), row["message"], row["tool"], tuple(accepted), tools)
 
 
@@ -122,7 +121,7 @@ def _offered(row: Message, model: BaseChatModel, router: Router | None) -> Judge
     given: Mapping[str, Any] = {}
     if router is not None:
         name = choose_tool(row.message, wanted="auto", has_documents=True, tools=descriptions, router=router)
-        if name is not None:
+        if name is not None and functions[name]["parameters"].get("properties"):
             given = by_model(model, {"type": "function", "function": functions[name]}, row.message, threading.Event())
     else:
         said = model.bind_tools(list(row.tools)).invoke(call_messages(row.message))
@@ -132,27 +131,6 @@ def _offered(row: Message, model: BaseChatModel, router: Router | None) -> Judge
     valid = _is_valid(functions[name]["parameters"], given) if name else None
     exact = _accepted(given, row.arguments) if right and name and row.arguments else None
     return JudgedCall(row.id, row.message, row.tool, name, right, given, valid, exact)
-
-
-def _as_function(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool in OpenAI's form, its types as JSON schema names them."""
-    function = tool.get("function", tool)
-    parameters = _as_schema(function.get("parameters") or {"type": "object", "properties": {}})
-    described = {"name": function["name"], "description": function.get("description", ""), "parameters": parameters}
-    return {"type": "function", "function": described}
-
-
-def _as_schema(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_as_schema(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    schema = {key: _as_schema(inner) for key, inner in value.items()}
-    if isinstance(kind := schema.get("type"), str) and kind.lower() in _TYPES:
-        schema["type"] = _TYPES[kind.lower()]
-        if schema["type"] is None:
-            del schema["type"]
-    return schema
 
 
 def _is_valid(schema: dict[str, Any], arguments: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 
-from agent.arguments import DocumentText
+from agent.arguments import DocumentId, DocumentText
 from agent.events import Event, ToolFinished, ToolStarted
 from agent.planning import Previous, Step
 from agent.progress import Abandoned, told
@@ -117,6 +117,8 @@ class Toolbox:
     def _value(self, value: Any, previous: str) -> Any:
         if isinstance(value, DocumentText):
             return self._library.text(value.record.document_id)
+        if isinstance(value, DocumentId):
+            return value.record.document_id
         return previous if value is Previous.TEXT else value
 
 

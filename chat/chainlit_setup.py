@@ -54,15 +54,23 @@ class PageFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def set_environment(folder: Path) -> None:
-    """Point Chainlit at our folder and away from everything else; must run before it is imported."""
+def set_environment(folder: Path, cookie_name: str, *, keeps_providers: bool = False) -> None:
+    """Point Chainlit at our folder and cookie and away from everything else; must run before it is imported.
+
+    Args:
+        folder: the page's own.
+        cookie_name: what the sign-in's cookie is called.
+        keeps_providers: leave the variables of OAuth providers, which are off otherwise.
+    """
     for name in list(os.environ):
-        if name in _FOREIGN_VARIABLES or name.startswith("OAUTH_"):
+        if name in _FOREIGN_VARIABLES or (name.startswith("OAUTH_") and not keeps_providers):
             del os.environ[name]
     os.environ.update(
         CHAINLIT_APP_ROOT=str(folder),
         # A `.env` of whatever folder the person happens to stand in is none of our business.
         CHAINLIT_ENV_FILE=os.devnull,
+        CHAINLIT_AUTH_COOKIE_NAME=cookie_name,
+        CHAINLIT_COOKIE_SAMESITE="strict",
         TRACELOOP_TELEMETRY="false",
         OTEL_SDK_DISABLED="true",
         LANGSMITH_TRACING="false",

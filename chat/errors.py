@@ -1,22 +1,22 @@
-"""What can keep the chat page from starting, each with a stable code and one sentence for the person.
+"""What can go wrong with the chat page and its users, each with a stable code and one sentence for the person.
 
 The class carries the facts; imports nothing heavy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 
 class ChatError(Exception):
     """Base of the room's errors; `code` is stable and scripts may rely on it."""
 
-    code: ClassVar[str] = "chat_error"
+    code: str = "chat_error"
 
 
 class NotLoopback(ChatError):
-    """The address could be reached from other machines, and the page has no accounts yet (S11)."""
+    """The address could be reached from other machines, and what the page sends is not encrypted (S11)."""
 
     code = "not_loopback"
 
@@ -68,6 +68,100 @@ class Unguarded(ChatError):
 
     def __init__(self) -> None:
         super().__init__("The page runs only behind its guard: start it with `hearth chat`.")
+
+
+class NotSignedIn(ChatError):
+    """Something private was asked for by nobody in particular."""
+
+    code = "not_signed_in"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody is signed in here: sign in, or open the link that the terminal printed.")
+
+
+class NotThere(ChatError):
+    """A thread, message, file or mark that does not exist for the person who asks, whoever else may have it (S03)."""
+
+    code = "not_there"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"There is no such {kind} here: it was deleted, or it is not yours.")
+
+
+class ChatsUnreadable(ChatError):
+    """The file with threads and users cannot be used (K04, K06, K16)."""
+
+    code = "chats_unreadable"
+
+    def __init__(self, file: Path, reason: str) -> None:
+        self.file = file
+        super().__init__(
+            f"The chats in {file} cannot be used ({reason}): put a backup of it in its place, or move it away to "
+            "begin without threads and users."
+        )
+
+
+class ChatsOffServer(ChatsUnreadable):
+    """The server with threads and users cannot be used."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        ChatError.__init__(
+            self,
+            f"The chats on {name} cannot be used ({reason}): see that the server runs and lets this user in, with the "
+            "password of PGPASSWORD or ~/.pgpass, or empty the setting chats_url to keep chats in the data folder.",
+        )
+
+
+class BadLogin(ChatError):
+    """The settings of a way to sign in cannot be used."""
+
+    code = "bad_login"
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"Nobody can sign in as it is set up: {found}.")
+
+
+class BadUserName(ChatError):
+    """A name that no user can have."""
+
+    code = "bad_user_name"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name!r} cannot be a user's name: use 1 to 64 letters, digits and . _ - @ +, and another name than 'you'."
+        )
+
+
+class UserExists(ChatError):
+    """The name is taken."""
+
+    code = "user_exists"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is a user {name} already: `hearth users list` shows who there is.")
+
+
+class UnknownUser(ChatError):
+    """Nobody has this name."""
+
+    code = "unknown_user"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        super().__init__(f"There is no user {name!r}; there {'are ' + ', '.join(known) if known else 'is none'}.")
+
+
+class WeakPassword(ChatError):
+    """Too short to withstand guessing."""
+
+    code = "weak_password"
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(f"The password was not taken: it needs {least} to {most} characters, the same both times.")
 
 
 def _other_port(port: int) -> int:

@@ -10,44 +10,30 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from chat.access import SIGN_IN_PAGE, SIGNED_IN_PAGE, Access, access
 from chat.body import CountedBody, Message, Receive, body_limit, declared_length
 from chat.headers import inline_scripts, secured
 from chat.html import without_remote_references
+from chat.identity import Person, acting_as
 from chat.launch import LaunchPass
+from chat.people import known_as
 from chat.refusals import Refusal, refusal_page
+from chat.rules import Rules, Scope, values
+from chat.watched import WatchedSocket
 
-Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _READING = frozenset({"GET", "HEAD"})
 # How a browser says that the request comes from the page itself, or from the person (address bar, bookmark).
 _OWN_SITE = frozenset({b"same-origin", b"none"})
+_FOR_SIGNING_IN = frozenset({Access.ANYBODY, Access.HEADER, Access.OAUTH})
 # More parts than any viewer asks for; each costs work out of proportion to its bytes (S07).
 _MOST_RANGES = 8
 _SECONDS_TO_DISCARD = 2.0
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the guard lets through.
-
-    Args:
-        netlocs: the values a Host header may have, such as `127.0.0.1:8000`.
-        upload_limit_bytes: the largest file a person may upload.
-    """
-
-    netlocs: frozenset[str]
-    upload_limit_bytes: int
-
-    def is_own_origin(self, origin: bytes) -> bool:
-        """True for the origin of a page that this server sent."""
-        scheme, _, netloc = origin.decode("latin-1").partition("://")
-        return scheme == "http" and netloc in self.netlocs
 
 
 class Guard:
@@ -68,26 +54,41 @@ class Guard:
             await self._http(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._foreign(scope) or not self._has_session(scope):
+        person = self._person(scope)
+        if self._foreign(scope) or person is None:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        await self._app(scope, receive, send)
+        watched = WatchedSocket(lambda: self._person(scope) == person, receive, send)
+        with acting_as(person):
+            await self._app(self._inner(scope), watched.receive, watched.send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = body_limit(scope["path"], self._rules.upload_limit_bytes)
-        answer = _Answer(scope, send, limit)
+        answer = _Answer(scope, send, limit, is_public=self._is_public(scope))
         if refusal := self._foreign(scope):
             await answer.refuse(refusal)
         elif token := _token(scope):
             await self._enter(token, scope, answer)
-        elif not self._has_session(scope):
-            await answer.refuse(Refusal.NO_SESSION)
+        elif (rule := self._rules.rule(scope["method"], scope["path"])) is Access.CLOSED:
+            await answer.refuse(Refusal.CLOSED)
+        elif (person := self._person(scope)) is None and not (self._launch.is_shared and rule in _FOR_SIGNING_IN):
+            await self._ask_to_sign_in(scope, answer)
         elif refusal := _too_large(scope, limit):
             await _discard(receive)
             await answer.refuse(refusal)
         else:
-            await self._pass_on(scope, CountedBody(receive, limit), answer)
+            with acting_as(person):
+                await self._pass_on(scope, CountedBody(receive, limit), answer)
+
+    async def _ask_to_sign_in(self, scope: Scope, answer: _Answer) -> None:
+        """Send a person's browser to the sign-in page; anything else is told no."""
+        if not self._launch.is_shared:
+            await answer.refuse(Refusal.NO_SESSION)
+        elif scope["method"] in _READING and _wants_page(scope):
+            await answer.redirect(SIGN_IN_PAGE)
+        else:
+            await answer.refuse(Refusal.SIGNED_OUT)
 
     async def _pass_on(self, scope: Scope, body: CountedBody, answer: _Answer) -> None:
 
@@ -96,7 +97,7 @@ class Guard:
                 await answer.send(message)
 
         try:
-            await self._app({**scope, "headers": _inner_headers(scope)}, body.receive, send)
+            await self._app(self._inner(scope), body.receive, send)
         except Exception:
             # Whatever the application made of a body that was cut off, the answer is ours.
             if not body.exceeded:
@@ -108,39 +109,62 @@ class Guard:
     async def _enter(self, token: str, scope: Scope, answer: _Answer) -> None:
         """Exchange a launch token for a session; a person who already has one is simply let in."""
         session = self._launch.exchange(token)
-        if session is None and not self._has_session(scope):
-            await answer.refuse(Refusal.USED_LINK)
-            return
-        headers = [(b"location", b"/"), (b"content-length", b"0")]
         if session is not None:
-            headers.append((b"set-cookie", self._launch.set_cookie(session).encode()))
-        await answer.send({"type": "http.response.start", "status": 303, "headers": headers})
-        await answer.send({"type": "http.response.body", "body": b""})
+            await answer.redirect("/", (b"set-cookie", self._launch.set_cookie(session).encode()))
+        elif self._launch.is_shared or self._person(scope) is not None:
+            await answer.redirect("/")
+        else:
+            await answer.refuse(Refusal.USED_LINK)
 
     def _foreign(self, scope: Scope) -> Refusal | None:
         """Why a request did not come from this server's own page or person; None when it did."""
-        hosts = _values(scope, b"host")
-        if len(hosts) != 1 or hosts[0].decode("latin-1") not in self._rules.netlocs:
+        hosts = values(scope, b"host")
+        if len(hosts) != 1 or not self._rules.is_own_host(hosts[0].decode("latin-1")):
             return Refusal.FOREIGN_HOST
-        origins = _values(scope, b"origin")
+        origins = values(scope, b"origin")
         if any(not self._rules.is_own_origin(origin) for origin in origins) or len(origins) > 1:
             return Refusal.FOREIGN_ORIGIN
         # Browsers always name the origin of a websocket and of a request that changes something.
         if not origins and (scope["type"] == "websocket" or scope["method"] not in _READING):
             return Refusal.FOREIGN_ORIGIN
-        if any(site not in _OWN_SITE for site in _values(scope, b"sec-fetch-site")):
+        if any(site not in _OWN_SITE for site in values(scope, b"sec-fetch-site")) and not self._comes_back(scope):
             return Refusal.FOREIGN_ORIGIN
         return None
 
-    def _has_session(self, scope: Scope) -> bool:
-        return any(self._launch.admits(value.decode("latin-1")) for value in _values(scope, b"cookie"))
+    def _comes_back(self, scope: Scope) -> bool:
+        """Whether a provider sends a browser back to us; Chainlit then looks for the secret that it left with."""
+        if scope["type"] == "websocket" or scope["method"] != "GET" or not self._rules.ways.providers:
+            return False
+        pages = (SIGN_IN_PAGE, SIGNED_IN_PAGE)
+        return scope["path"] in pages or access("GET", scope["path"]) is Access.OAUTH
+
+    def _is_public(self, scope: Scope) -> bool:
+        return any(self._rules.is_public(host.decode("latin-1")) for host in values(scope, b"host"))
+
+    def _inner(self, scope: Scope) -> Scope:
+        """The request as the application should see it: whoever it names is who the trusted proxy named."""
+        header, named = self._rules.ways.header.encode(), self._rules.named(scope)
+        headers = [(name, value) for name, value in _inner_headers(scope) if name != header]
+        headers += [(header, named.encode("latin-1"))] if named is not None else []
+        is_secure = scope["type"] == "http" and self._is_public(scope)
+        return {**scope, "headers": headers, **({"scheme": "https"} if is_secure else {})}
+
+    def _person(self, scope: Scope) -> Person | None:
+        cookies = "; ".join(value.decode("latin-1") for value in values(scope, b"cookie"))
+        person = self._launch.person(cookies)
+        if person is None or not self._rules.ways.header:
+            return person
+        # Whom the proxy has signed out, or somebody else at the same browser, is not who the cookie was given to.
+        named = self._rules.named(scope)
+        return person if named is not None and known_as(named) == person.name else None
 
 
 class _Answer:
     """What goes back over one request: every start gets our headers, a page loses its remote references."""
 
-    def __init__(self, scope: Scope, send: Send, limit_bytes: int) -> None:
+    def __init__(self, scope: Scope, send: Send, limit_bytes: int, *, is_public: bool = False) -> None:
         self._scope = scope
+        self._is_public = is_public
         self._send = send
         self._limit_bytes = limit_bytes
         self._started = False
@@ -169,6 +193,12 @@ class _Answer:
         await self._send_on({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self._send_on({"type": "http.response.body", "body": body})
 
+    async def redirect(self, path: str, *headers: tuple[bytes, bytes]) -> None:
+        """Send the browser to another of our pages."""
+        given = [(b"location", path.encode()), (b"content-length", b"0"), *headers]
+        await self._send_on({"type": "http.response.start", "status": 303, "headers": given})
+        await self._send_on({"type": "http.response.body", "body": b""})
+
     async def _send_page(self) -> None:
         assert self._page_start is not None
         body = without_remote_references(bytes(self._page))
@@ -185,14 +215,10 @@ class _Answer:
         await self._send(message)
 
     def _secured(self, headers: Any, scripts: list[bytes]) -> list[tuple[bytes, bytes]]:
-        netloc = b"".join(_values(self._scope, b"host")[:1]).decode("latin-1")
+        netloc = b"".join(values(self._scope, b"host")[:1]).decode("latin-1")
         # A refused foreign host must not find its way into a header of ours.
         safe = netloc if all(character.isalnum() or character in ".:[]-" for character in netloc) else "localhost"
-        return secured(headers, path=self._scope["path"], netloc=safe, scripts=scripts)
-
-
-def _values(scope: Scope, name: bytes) -> list[bytes]:
-    return [value for key, value in scope["headers"] if key == name]
+        return secured(headers, path=self._scope["path"], netloc=safe, scripts=scripts, is_public=self._is_public)
 
 
 def _token(scope: Scope) -> str | None:
@@ -206,9 +232,10 @@ def _inner_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     """The request as the application should see it.
 
     Compression costs more than it saves on loopback, and a compressed page could not be rewritten. A Range header
-    with many parts, and any word of a proxy about hosts, are dropped.
+    with many parts, any word of a proxy about hosts, and any proof of a person but our cookie are dropped.
     """
-    dropped = {b"accept-encoding", b"forwarded", b"x-forwarded-host", b"x-forwarded-for", b"x-forwarded-proto"}
+    dropped = {b"accept-encoding", b"authorization", b"forwarded", b"x-forwarded-host", b"x-forwarded-for"}
+    dropped.add(b"x-forwarded-proto")
     return [
         (name, value)
         for name, value in scope["headers"]
@@ -223,7 +250,7 @@ def _is_html(start: Message) -> bool:
 
 def _too_large(scope: Scope, limit: int) -> Refusal | None:
     try:
-        length = declared_length(_values(scope, b"content-length"))
+        length = declared_length(values(scope, b"content-length"))
     except ValueError:
         return Refusal.MALFORMED
     return Refusal.TOO_LARGE if length is not None and length > limit else None
@@ -237,9 +264,13 @@ async def _discard(receive: Receive) -> None:
                 pass
 
 
+def _wants_page(scope: Scope) -> bool:
+    """Whether a browser asks for something to show, and not a script for a value."""
+    return b"text/html" in b",".join(values(scope, b"accept"))
+
+
 def _refusal_body(refusal: Refusal, scope: Scope, limit_bytes: int) -> tuple[bytes, bytes]:
-    accepted = b",".join(_values(scope, b"accept"))
-    if b"text/html" in accepted:
+    if _wants_page(scope):
         return refusal_page(refusal, limit_bytes), b"text/html; charset=utf-8"
     # The page shows `detail` of a JSON answer to the person.
     value = {"detail": refusal.sentence(limit_bytes), "code": refusal.code}

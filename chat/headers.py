@@ -31,12 +31,13 @@ USER_FILES = "/project/file/"
 HASHED_FILES = "/assets/"
 
 
-def content_security_policy(netloc: str, scripts: Iterable[bytes] = ()) -> str:
+def content_security_policy(netloc: str, scripts: Iterable[bytes] = (), *, is_public: bool = False) -> str:
     """The policy for this server's pages: nothing from any other host, no inline script but those given.
 
     Args:
         netloc: `host:port` of the request, already checked; Safari needs it spelled out for the websocket.
         scripts: the inline scripts of the page, allowed by their hash.
+        is_public: whether the page is shown by a proxy, over TLS.
     """
     hashes = "".join(f" '{_sha256(script)}'" for script in scripts)
     return "; ".join(
@@ -47,7 +48,7 @@ def content_security_policy(netloc: str, scripts: Iterable[bytes] = ()) -> str:
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",
-            f"connect-src 'self' ws://{netloc}",
+            f"connect-src 'self' {'wss' if is_public else 'ws'}://{netloc}",
             "media-src 'self' blob:",
             "worker-src 'self' blob:",
             "frame-src 'none'",
@@ -64,11 +65,15 @@ def inline_scripts(html: bytes) -> list[bytes]:
     return _INLINE_SCRIPT.findall(html)
 
 
-def secured(headers: Iterable[Header], *, path: str, netloc: str, scripts: Iterable[bytes] = ()) -> list[Header]:
-    """An answer's headers with ours put in place of any of the same name."""
+def secured(
+    headers: Iterable[Header], *, path: str, netloc: str, scripts: Iterable[bytes] = (), is_public: bool = False
+) -> list[Header]:
+    """An answer's headers with ours put in place of any of the same name; over TLS, cookies stay on TLS."""
     kept = [(name, value) for name, value in headers if name.lower() not in _OWNED]
     kept.extend(_FIXED)
-    kept.append((b"content-security-policy", content_security_policy(netloc, scripts).encode()))
+    kept.append((b"content-security-policy", content_security_policy(netloc, scripts, is_public=is_public).encode()))
+    if is_public:
+        kept = [(name, value + b"; Secure" if name.lower() == b"set-cookie" else value) for name, value in kept]
     if path.startswith(USER_FILES):
         kept = _as_saved_file(kept)
     return _with_caching(kept, path)

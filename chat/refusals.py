@@ -32,6 +32,8 @@ class Refusal(Enum):
         "This browser has not been let in yet: open the link that the terminal printed when the chat started. "
         "A link works once; after each use the terminal prints a new one.",
     )
+    SIGNED_OUT = 401, "not_signed_in", "Nobody is signed in here, or no longer: open the page and sign in."
+    CLOSED = 404, "not_there", "There is nothing under this address."
     USED_LINK = (
         403,
         "used_link",

@@ -13,15 +13,19 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chat.address import netloc, open_socket, own_netlocs
 from chat.backstage import Backstage, HouseLike, has_stage, set_stage, stage
 from chat.chainlit_setup import PageFolder, apply_settings, set_environment
 from chat.errors import Unguarded
-from chat.guard import Guard, Rules
+from chat.guard import Guard
 from chat.launch import LaunchPass
 from chat.log import LOGGER, start_log
+from chat.rules import Rules
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
 
 _SECONDS_TO_FINISH = 5
 # Loading the models starves the page while it is being built up; a page that is open begins it at once.
@@ -49,9 +53,10 @@ def run(house: HouseLike, *, headless: bool = False) -> None:
     backstage = Backstage(house)
     set_stage(backstage)
 
-    launch = LaunchPass(f"http://{netloc(settings.host, port)}", _announcer(headless))
-    app = _load_chainlit(folder, origins=[launch.base_url], upload_limit_bytes=settings.upload_limit_bytes)
-    rules = Rules(own_netlocs(settings.host, port), settings.upload_limit_bytes)
+    base_url = f"http://{netloc(settings.host, port)}"
+    launch = LaunchPass(base_url, _announcer(headless), backstage.chats.sign_in)
+    app = _load_chainlit(folder, launch, settings)
+    rules = Rules(own_netlocs(settings.host, port), settings.upload_limit_bytes, _public(settings), backstage.ways)
     _when_ending(backstage, folder)
     launch.new_link()
     warm_up = threading.Timer(_SECONDS_BEFORE_WARM_UP, backstage.start)
@@ -83,11 +88,13 @@ def hand_over(arguments: Sequence[str]) -> None:
     os.execv(sys.executable, [sys.executable, door, "chat", *options, *headless])
 
 
-def _load_chainlit(folder: PageFolder, *, origins: list[str], upload_limit_bytes: int) -> Any:
+def _load_chainlit(folder: PageFolder, launch: LaunchPass, settings: Settings) -> Any:
     """Chainlit's application with the page's handlers registered; the order of these lines matters."""
-    set_environment(folder.path)
+    ways = stage().ways
+    set_environment(folder.path, launch.cookie_name, keeps_providers=bool(ways.providers))
     config = importlib.import_module("chainlit.config").config
-    apply_settings(config, origins=origins, upload_limit_bytes=upload_limit_bytes)
+    origins = [launch.base_url, *filter(None, [_public(settings)])]
+    apply_settings(config, origins=origins, upload_limit_bytes=settings.upload_limit_bytes)
     # Chainlit would open its own address, without the token.
     config.run.headless = True
     config.run.host = "127.0.0.1"
@@ -95,7 +102,7 @@ def _load_chainlit(folder: PageFolder, *, origins: list[str], upload_limit_bytes
     chainlit_log.handlers[:] = LOGGER.handlers
     chainlit_log.propagate = False
     app = importlib.import_module("chainlit.server").app
-    importlib.import_module("chat.chainlit_changes").change_chainlit(stage())
+    importlib.import_module("chat.chainlit_changes").change_chainlit(stage(), launch, ways)
     importlib.import_module("chainlit_app")
     return app
 
@@ -109,6 +116,11 @@ def _when_ending(backstage: Backstage, folder: PageFolder) -> None:
         folder.remove()
 
     cl.on_app_shutdown(end)
+
+
+def _public(settings: Settings) -> str:
+    """The origin that a proxy shows the page under, as browsers write it."""
+    return settings.public_url.rstrip("/").lower()
 
 
 def _announcer(headless: bool) -> Any:

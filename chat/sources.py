@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,10 @@ from chat.backstage import LibraryLike
 from chat.passages import passage, place, quoted
 
 ACTION = "source"
-_SESSION_KEY = "sources"
-# Old answers' buttons stop working after this many, so that a long session does not grow without end.
-_REMEMBERED_ANSWERS = 500
 
 
 def buttons(message_id: str, sources: Sequence[Source]) -> list[cl.Action]:
     """One button a source; the page's script also presses them when a citation in the text is clicked."""
-    remembered: OrderedDict[str, dict[int, Source]] = cl.user_session.get(_SESSION_KEY) or OrderedDict()
-    remembered[message_id] = {source.number: source for source in sources}
-    while len(remembered) > _REMEMBERED_ANSWERS:
-        remembered.popitem(last=False)
-    cl.user_session.set(_SESSION_KEY, remembered)
     return [
         cl.Action(
             name=ACTION,
@@ -42,13 +33,6 @@ def buttons(message_id: str, sources: Sequence[Source]) -> list[cl.Action]:
         )
         for source in sources
     ]
-
-
-def remembered_source(payload: dict[str, Any]) -> Source | None:
-    """The source that a pressed button stands for; None for one this session never got."""
-    remembered = cl.user_session.get(_SESSION_KEY) or {}
-    source: Source | None = remembered.get(str(payload.get("message")), {}).get(payload.get("number"))
-    return source
 
 
 async def open_beside(source: Source, library: LibraryLike) -> None:

@@ -18,10 +18,13 @@ _MOST_LISTED = 50
 
 _GUIDE = """Everything runs on this machine: the model, the search, your documents. Nothing is sent anywhere.
 
-1. **Drop a document** onto the chat (PDF, text, Markdown or a web page). It belongs to this chat.
+1. **Drop a document** onto the chat (PDF, Office, mail, tables, web pages, pictures and more). It belongs to this chat.
 2. **Ask about it.** The answer is written from the passages that fit best, and each number in it names a source.
 3. **Click a number** to see the page or passage beside the chat.
-4. **Keep in library** makes a document available to every chat.
+4. **Keep in library** makes a document available to every chat. *Library*, at the top, lists what is there and limits \
+your questions to the documents you tick.
+5. **Type `/`** to choose a tool yourself: translate, summarize, classify, compare and others.
+6. The gear sets model, temperature and length for this chat; `/status` shows what the machine is doing.
 
 When your documents do not hold the answer, the reply says so instead of guessing."""
 

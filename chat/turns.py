@@ -52,6 +52,12 @@ class Turns:
             if session.task is task:
                 session.task = None
 
+    async def replace(self, session_id: str) -> None:
+        """End the session's running answer for an edited message, and wait until it has gone."""
+        session = self._sessions.get(session_id)
+        if session is not None and session.task is not None:
+            await _end(session.task)
+
     def cancel(self, session_id: str) -> bool:
         """End the session's running answer; False when there is none."""
         session = self._sessions.get(session_id)
@@ -63,6 +69,11 @@ class Turns:
         """End the session's running answer and drop what is known of it."""
         self.cancel(session_id)
         self._sessions.pop(session_id, None)
+
+    def is_running(self, session_id: str) -> bool:
+        """Whether the session's answer is being given now."""
+        session = self._sessions.get(session_id)
+        return session is not None and session.task is not None
 
     def running(self) -> int:
         """How many answers are being given now."""

@@ -11,14 +11,21 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
-from chat.backstage import AssistantLike
+from chat.backstage import AssistantLike, LibraryLike
 from chat.log import escaped
 from models.errors import ModelError
 from retrieval.errors import RetrievalError
+from retrieval.owners import is_own, thread_collection
+
+if TYPE_CHECKING:
+    from retrieval import UserLibrary
+    from retrieval.records import DocumentRecord, IngestProgress
 
 NAMED_ERRORS = (AgentError, ModelError, RetrievalError)
 _LONGEST_NAME = 200
@@ -67,12 +74,19 @@ def store(received: Path, name: str, folder: Path, thread_id: str) -> Path:
     return kept
 
 
-def add_file(assistant: AssistantLike, received: Path, name: str, folder: Path, thread_id: str) -> Outcome:
+def add_file(
+    assistant: AssistantLike,
+    received: Path,
+    name: str,
+    folder: Path,
+    thread_id: str,
+    on_progress: Callable[[IngestProgress], None] | None = None,
+) -> Outcome:
     """Store one dropped file and read it into its thread's collection; blocks, so call it in a thread."""
     shown = display_name(name)
     try:
         kept = store(received, name, folder, thread_id)
-        report = assistant.add_documents([kept], thread=thread_id, names={kept: shown})
+        report = assistant.add_documents([kept], thread=thread_id, names={kept: shown}, on_progress=on_progress)
     except NAMED_ERRORS as error:
         return Outcome(shown, None, str(error))
     except OSError as error:
@@ -88,6 +102,40 @@ def add_file(assistant: AssistantLike, received: Path, name: str, folder: Path, 
         return Outcome(shown, document_id, "already in this chat")
     warnings = [warning.message for warning in report.warnings]
     return Outcome(shown, document_id, "; ".join([_extent(assistant, document_id, report.chunks), *warnings]))
+
+
+def forget_thread(library: LibraryLike, forget: Callable[[str], None], folder: Path, thread_id: str) -> None:
+    """Take a thread's documents and its memory out for good; what was kept in the library stays. Blocks.
+
+    Args:
+        library: the owner's.
+        forget: forgets what was said in a thread of theirs.
+        folder: where uploads are kept.
+        thread_id: the thread.
+    """
+    records = library.documents([thread_collection(thread_id, library.user)])
+    if records:
+        library.remove([record.document_id for record in records])
+    forget(thread_id)
+    _delete_files(records, folder)
+
+
+def forget_user(library: UserLibrary, folder: Path) -> int:
+    """Take everything of a user's out for good, with the files that they dropped; how many documents there were."""
+    records = [record for record in library.documents(library.collections()) if is_own(record.collection, library.user)]
+    count = library.forget()
+    _delete_files(records, folder)
+    return count
+
+
+def _delete_files(records: Sequence[DocumentRecord], folder: Path) -> None:
+    """Delete the files of documents that were dropped into a chat; any other lies where its person put it."""
+    for record in records:
+        path = Path(record.path or ".").resolve()
+        if path.is_relative_to(folder.resolve()):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another document of that thread was kept in the library
+                path.parent.rmdir()
 
 
 def _extent(assistant: AssistantLike, document_id: str | None, chunks: int) -> str:

@@ -30,13 +30,15 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from models.catalog import Entry, find
 from models.chat_adapters import ChatSource, adapted_choice, chat_source, load_adapted
+from models.device import choose_device
+from models.engines.adapted_choice import AdaptedChoice
 from models.engines.base import Engine
 from models.engines.choice import EngineChoice, EngineName, engine_choice
 from models.errors import BadOption, ModelNotFound
 from models.files import context_tokens, read_config
 from models.generation import Answer, Call, EitherEvent, in_thread
 from models.home import data_home
-from models.loading import LoadedChat, load_chat, load_tokenizer
+from models.loading import ChatForm, LoadedChat, chat_form, load_chat, load_tokenizer
 from models.prompts import count_tokens, prompt_limit, render, render_within
 from models.remote import RemoteOptions, open_remote_chat
 from models.structured import Method, constraint_of, structured
@@ -147,6 +149,10 @@ class LocalChatModel(BaseChatModel):
             return load_adapted(source.adapter, source.folder, name=source.entry.label, chat_template=template)
         return load_chat(source.folder, name=self._entry.label, chat_template=template)
 
+    def warm(self) -> None:
+        """Opens now what the first answer would open."""
+        self._serving()
+
     def convert(self) -> Path:
         """Makes and checks the faster form of this model now, and gives its folder.
 
@@ -156,40 +162,39 @@ class LocalChatModel(BaseChatModel):
         from models.engines.openvino_convert import convert
 
         folder = convert(self.folder, self.home, name=self.source.entry.label)
-        if self.source.adapter is not None:
-            loaded = self.load()
-            adapted_choice(loaded, self.home, self._entry.label).check(loaded)
+        choice = self._choice()
+        if isinstance(choice, AdaptedChoice):
+            choice.check(self.load())
         return folder
 
     def begin_conversion(self) -> None:
         """Makes the faster form of this model in the background, where one is possible and not there yet."""
         if self.engine == "torch":
             return
-        loaded = self.load()
-        if loaded.adapter is None:
-            self._engines(loaded).begin_conversion()
+        choice = self._choice()
+        if isinstance(choice, AdaptedChoice):
+            choice.begin_conversion(self.load)
         else:
-            adapted_choice(loaded, self.home, self._entry.label).begin_conversion(self.load)
+            choice.begin_conversion()
 
     def stop_conversion(self) -> None:
         """Ends what `begin_conversion` began, if it still runs."""
-        if self.engine == "torch":
-            return
+        if self.engine != "torch":
+            self._choice().stop_conversion()
+
+    def _choice(self) -> EngineChoice | AdaptedChoice:
+        """The engines beside torch."""
+        source = self.source
+        if source.adapter is not None:
+            return adapted_choice(source.adapter, source.folder, self.home, self._entry.label)
+        return engine_choice(source.folder, self.home, source.entry.label, choose_device().device)
+
+    def _serving(self) -> tuple[ChatForm, Engine]:
+        """What answers now; torch's weights stay on the disk where the converted form does."""
+        if self.engine != "torch" and (engine := self._choice().engine(self.engine)) is not None:
+            return chat_form(self.folder, chat_template=self.source.entry.chat_template), engine
         loaded = self.load()
-        if loaded.adapter is None:
-            self._engines(loaded).stop_conversion()
-        else:
-            adapted_choice(loaded, self.home, self._entry.label).stop_conversion()
-
-    def _engines(self, loaded: LoadedChat) -> EngineChoice:
-        return engine_choice(loaded.folder, self.home, self.source.entry.label, loaded.choice.device)
-
-    def _engine(self, loaded: LoadedChat) -> Engine:
-        if self.engine == "torch":
-            return loaded.engine
-        if loaded.adapter is None:
-            return self._engines(loaded).engine(self.engine) or loaded.engine
-        return adapted_choice(loaded, self.home, self._entry.label).engine(self.engine) or loaded.engine
+        return loaded, loaded.engine
 
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text, without the chat form around it."""
@@ -256,11 +261,11 @@ class LocalChatModel(BaseChatModel):
         call = self._call(stop, kwargs)
         if not isinstance(messages[-1], HumanMessage):  # after a tool's result the next thing is words, not a call
             call = replace(call, tool_call_bias=0.0)
-        loaded = self.load()
-        limit = prompt_limit(loaded.window, call.max_new_tokens)
+        form, engine = self._serving()
+        limit = prompt_limit(form.window, call.max_new_tokens)
         tools = call.offer.shown if call.offer.names else None
-        prompt = render_within(loaded.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
-        answer = Answer(loaded, self._engine(loaded), prompt, call)
+        prompt = render_within(form.tokenizer, messages, model=self._entry.label, limit=limit, tools=tools)
+        answer = Answer(form, engine, prompt, call)
         parser = CallParser(call.offer.names)
         for text in answer:
             for message in parser.feed(text) if tools else [AIMessageChunk(content=text)]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.catalog import ADAPTER_CONFIG, SMOLLM2, Entry, find
+from models.device import choose_device
 from models.engines.adapted_choice import AdaptedChoice
 from models.engines.choice import engine_choice
 from models.engines.lora import AdapterMismatch, misfits, read_lora
@@ -110,10 +111,9 @@ def load_adapted(adapter: Path, folder: Path, *, name: str, chat_template: str |
     return found
 
 
-def adapted_choice(loaded: LoadedChat, home: Path, name: str) -> AdaptedChoice:
-    """The one choice of engines for a loaded adapter in this process; `name` is what a person calls it."""
-    assert loaded.adapter is not None, f"{name} is no adapter"
-    adapter, base = loaded.adapter, engine_choice(loaded.folder, home, name, loaded.choice.device)
+def adapted_choice(adapter: Path, folder: Path, home: Path, name: str) -> AdaptedChoice:
+    """The one choice of engines for an adapter on the base in `folder`; `name` is what a person calls it."""
+    base = engine_choice(folder, home, name, choose_device().device)
     found: AdaptedChoice = kept(("adapted choice", adapter, base.folder), lambda: AdaptedChoice(base, adapter, name))
     return found
 

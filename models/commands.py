@@ -34,7 +34,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     prepare = actions.add_parser("prepare", parents=[common], help="check and convert the embedded models now")
     prepare.set_defaults(handler=_prepare, render=_render_prepare)
     convert = actions.add_parser("convert", parents=[common], help="make the faster form of a model for this CPU")
-    convert.add_argument("name", nargs="?", help="a chat or embedding model or a classifier (default: those embedded)")
+    convert.add_argument(
+        "name", nargs="?", help="a chat or embedding model or a classifier (default: what came with Hearth)"
+    )
     convert.set_defaults(handler=_convert, render=_render_prepare)
     merge = actions.add_parser("merge", parents=[common], help="write an adapter and its base as one whole model")
     merge.add_argument("name", help="an adapter of a chat model: a folder or a registry entry")
@@ -147,10 +149,16 @@ def _convert(args: argparse.Namespace, house: Any) -> dict[str, str]:
     from models.engines.openvino_convert import convert
     from models.engines.openvino_forms import form_of
     from models.prepare import folder_of
+    from models.registry import Registry
     from models.registry_checks import is_adapter
 
+    if args.name is None:  # what answers out of the box: the embedded models, and the adapter that came with them
+        came = Registry(house.home).shipped_for("chat")
+        entries = [*EMBEDDED, *([find(came.label, "chat", house.home)] if came else [])]
+    else:
+        entries = [find(args.name, None, house.home)]
     made = {}
-    for entry in EMBEDDED if args.name is None else [find(args.name, None, house.home)]:
+    for entry in entries:
         folder = folder_of(entry, house.home)
         if is_adapter(folder):
             made[entry.label] = str(LocalChatModel(model=entry.label, home=house.home).convert())

@@ -18,6 +18,7 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.hf import from_tokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+from numpy.typing import NDArray
 from transformers import LogitsProcessor
 
 from models.errors import BadOption
@@ -35,9 +36,21 @@ _NAMED = ("properties", "$defs", "definitions")
 SUBSTRING_OF = "x-substring-of"
 """The keyword of a tool's argument that must be words of a given text, as they stand there."""
 _PIECE = re.compile(r"\w+|\s+|[^\w\s]")
+_HURRY_AFTER = 0.5
+"""Once this share of an answer's tokens is written, what ends a JSON text, list or object comes first."""
+_ENDINGS = tuple(map(re.compile, ('"[]"}]*', "[]}]+", ",")))
+"""Tokens that end a text, a list or object, or a number before what must follow; brackets in a text end nothing."""
 
-_tokenizers: WeakKeyDictionary[Any, LLTokenizer] = WeakKeyDictionary()
+_tokenizers: WeakKeyDictionary[Any, Vocabulary] = WeakKeyDictionary()
 _building = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer as the grammar engine reads it, and which ids end something, as `_ENDINGS` has them."""
+
+    engine: LLTokenizer
+    endings: tuple[NDArray[np.bool_], ...]
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,12 @@ class Constraint:
     what: str
 
     def processor(
-        self, tokenizer: Any, vocabulary: int, stop_token_ids: Sequence[int], opening_bias: tuple[int, float] = (0, 0.0)
+        self,
+        tokenizer: Any,
+        vocabulary: int,
+        stop_token_ids: Sequence[int],
+        max_new_tokens: int,
+        opening_bias: tuple[int, float] = (0, 0.0),
     ) -> GrammarProcessor:
         """A logits processor for one answer.
 
@@ -56,10 +74,11 @@ class Constraint:
             tokenizer: the model's fast tokenizer.
             vocabulary: the model's output size; it may be larger than the tokenizer's.
             stop_token_ids: the ids that end an answer, allowed once the grammar is satisfied.
+            max_new_tokens: the most that the answer may have.
             opening_bias: an id and what is added to its logit at the first token.
         """
-        matcher = LLMatcher(_grammar_tokenizer(tokenizer, vocabulary, stop_token_ids), self.grammar)
-        return GrammarProcessor(matcher, opening_bias)
+        read = _vocabulary(tokenizer, vocabulary, stop_token_ids)
+        return GrammarProcessor(LLMatcher(read.engine, self.grammar), max_new_tokens, read.endings, opening_bias)
 
 
 def json_schema(schema: dict[str, Any], max_new_tokens: int) -> Constraint:
@@ -111,18 +130,30 @@ class GrammarProcessor(LogitsProcessor):
     """Forbids every token that would leave the grammar; one object an answer, batch size one.
 
     It follows the answer by the ids that were added since its last call, so it cannot be used where candidates are
-    tried and taken back (prompt lookup).
+    tried and taken back (prompt lookup). When half of the tokens are gone it lets a JSON value end wherever it can, so
+    that no text, number or list runs into the end of the answer.
     """
 
-    def __init__(self, matcher: LLMatcher, opening_bias: tuple[int, float] = (0, 0.0)) -> None:
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        max_new_tokens: int,
+        endings: Sequence[NDArray[np.bool_]],
+        opening_bias: tuple[int, float] = (0, 0.0),
+    ) -> None:
         self._matcher = matcher
+        self._left_at_hurry = max_new_tokens - int(_HURRY_AFTER * max_new_tokens)
+        self._left = max_new_tokens
+        self._endings = endings
         self._opening_bias = opening_bias
         self._seen: int | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The scores with every forbidden id at minus infinity; shapes (1, length) and (1, vocabulary)."""
         if self._seen is not None:
-            self._matcher.consume_tokens(input_ids[0, self._seen :].tolist())
+            written = input_ids[0, self._seen :].tolist()
+            self._matcher.consume_tokens(written)
+            self._left -= len(written)
         elif self._opening_bias[1]:
             scores = scores.clone()
             scores[0, self._opening_bias[0]] += self._opening_bias[1]
@@ -131,14 +162,23 @@ class GrammarProcessor(LogitsProcessor):
         fill_next_token_bitmask(self._matcher, mask)
         # llguidance's own torch helper compiles a kernel at its first call, which takes seconds and a C++ compiler
         allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: scores.shape[1]].astype(bool)
+        if self._left <= self._left_at_hurry and not self._matcher.is_accepting():
+            ends = (allowed & ending[: len(allowed)] for ending in self._endings)
+            allowed = next((some for some in ends if some.any()), allowed)
         return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), float("-inf"))
 
 
-def _grammar_tokenizer(tokenizer: Any, vocabulary: int, stop_token_ids: Sequence[int]) -> LLTokenizer:
+def _vocabulary(tokenizer: Any, vocabulary: int, stop_token_ids: Sequence[int]) -> Vocabulary:
     with _building:  # building one takes most of a second, so each tokenizer gets one
         if tokenizer not in _tokenizers:
             size = max(vocabulary, len(tokenizer))
-            _tokenizers[tokenizer] = from_tokenizer(tokenizer, n_vocab=size, eos_token=list(stop_token_ids))
+            endings = tuple(np.zeros(size, bool) for _ in _ENDINGS)
+            for token, index in tokenizer.get_vocab().items():
+                for marks, ending in zip(_ENDINGS, endings, strict=True):
+                    if index < size and marks.fullmatch(token):
+                        ending[index] = True
+            engine = from_tokenizer(tokenizer, n_vocab=size, eos_token=list(stop_token_ids))
+            _tokenizers[tokenizer] = Vocabulary(engine, endings)
         return _tokenizers[tokenizer]
 
 
@@ -190,8 +230,13 @@ def _closed_part(key: str, value: Any, bounds: dict[str, int]) -> Any:
     return _closed(value, bounds)
 
 
+def is_free_text(schema: dict[str, Any]) -> bool:
+    """Whether a schema takes a text in any words."""
+    return schema.get("type") == "string" and not {"enum", "const", "pattern", "format"} & schema.keys()
+
+
 def _is_open_text(schema: dict[str, Any]) -> bool:
-    return schema.get("type") == "string" and not {"enum", "const", "pattern", "format", "maxLength"} & schema.keys()
+    return is_free_text(schema) and "maxLength" not in schema
 
 
 def _open_texts(schema: Any) -> int:

@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from models.engines.base import Engine, GenerationOptions
 from models.errors import Cancelled
-from models.loading import LoadedChat
+from models.loading import ChatForm
 from models.scheduler import process_scheduler
 from models.text import Detokenizer, StopTrimmer
 from models.tool_calls import OPEN, Offer
@@ -42,39 +42,41 @@ class Call:
     form: Constraint | None
     tool_call_bias: float
 
-    def processor(self, loaded: LoadedChat) -> GrammarProcessor | None:
+    def processor(self, form: ChatForm, max_new_tokens: int) -> GrammarProcessor | None:
         """What holds the answer to a form asked for or to the calls of the tools offered; None where nothing does.
+
+        `max_new_tokens` is what the window leaves room for.
 
         Where the model may choose, only one whose own template writes calls in our form is held to it, and one that
         begins calls too seldom is helped at the first token.
         """
         free = not self.offer.required
-        written_so = OPEN in str(loaded.tokenizer.chat_template)
+        written_so = OPEN in str(form.tokenizer.chat_template)
         constraint = self.form
         if constraint is None and (written_so or not free):
             constraint = self.offer.constraint(self.max_new_tokens)
         if constraint is None:
             return None
         bias = self.tool_call_bias if free and self.form is None else 0.0
-        opening = loaded.tokenizer.encode(OPEN, add_special_tokens=False)[0]
-        vocabulary = loaded.model.config.get_text_config().vocab_size
-        return constraint.processor(loaded.tokenizer, vocabulary, loaded.stop_token_ids, (opening, bias))
+        opening = form.tokenizer.encode(OPEN, add_special_tokens=False)[0]
+        size, stops = form.vocabulary, form.stop_token_ids
+        return constraint.processor(form.tokenizer, size, stops, max_new_tokens, (opening, bias))
 
 
 class Answer:
     """One answer while it is made: iterate for its text; the counts and the reason it ended are right afterwards."""
 
-    def __init__(self, loaded: LoadedChat, engine: Engine, prompt: list[int], call: Call) -> None:
+    def __init__(self, form: ChatForm, engine: Engine, prompt: list[int], call: Call) -> None:
         self.prompt = prompt
         self.new_tokens = 0
         self.finish_reason = "stop"
-        self._loaded = loaded
+        self._form = form
         self._engine = engine
         self._call = call
-        self._most = min(call.max_new_tokens, loaded.window - len(prompt))
+        self._most = min(call.max_new_tokens, form.window - len(prompt))
 
     def __iter__(self) -> Iterator[str]:
-        detokenizer, trimmer = Detokenizer(self._loaded.tokenizer), StopTrimmer(self._call.stops)
+        detokenizer, trimmer = Detokenizer(self._form.tokenizer), StopTrimmer(self._call.stops)
         with closing(self._tokens()) as tokens:
             for token in tokens:
                 self.new_tokens += 1
@@ -90,16 +92,16 @@ class Answer:
             self.finish_reason = "length"
 
     def _tokens(self) -> Generator[int, None, None]:
-        call, loaded = self._call, self._loaded
+        call, form = self._call, self._form
         options = GenerationOptions(
             max_new_tokens=self._most,
             temperature=call.temperature,
             top_p=call.top_p,
             top_k=call.top_k,
             seed=call.seed,
-            stop_token_ids=loaded.stop_token_ids,
+            stop_token_ids=form.stop_token_ids,
             prompt_lookup=call.prompt_lookup,
-            logits_processor=call.processor(loaded),
+            logits_processor=call.processor(form, self._most),
         )
         try:
             with process_scheduler().slot(call.user, call.cancel):

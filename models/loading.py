@@ -35,20 +35,30 @@ _PLANNED_CONTEXT = 8192  # tokens of attention cache counted before loading; lon
 
 
 @dataclass(frozen=True)
-class LoadedChat:
-    """A causal language model ready to generate, with its tokenizer.
+class ChatForm:
+    """What an answer needs to know of a causal language model beside the engine that writes it.
 
-    `window` is its context in tokens, prompt and answer together; `stop_token_ids` end an answer. Where the engine
-    answers with an `adapter`, that is its folder, and `base` is held so that it stays as long.
+    `window` is its context in tokens, prompt and answer together; `stop_token_ids` end an answer; `vocabulary` is the
+    number of its logits.
+    """
+
+    tokenizer: Any
+    folder: Path
+    window: int
+    stop_token_ids: tuple[int, ...]
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class LoadedChat(ChatForm):
+    """A causal language model ready to generate on torch.
+
+    Where the engine answers with an `adapter`, that is its folder, and `base` is held so that it stays as long.
     """
 
     model: Any
     engine: TorchEngine
-    tokenizer: Any
-    folder: Path
-    window: int
     choice: DeviceChoice
-    stop_token_ids: tuple[int, ...]
     adapter: Path | None = None
     base: LoadedChat | None = None
 
@@ -72,6 +82,19 @@ def load_chat(folder: Path, *, name: str, chat_template: str | None = None) -> L
     """
     loaded: LoadedChat = kept(("chat", folder, chat_template), lambda: _load_chat(folder, name, chat_template))
     return loaded
+
+
+def chat_form(folder: Path, *, chat_template: str | None = None) -> ChatForm:
+    """A model's form, read from its small files; no weights are loaded.
+
+    Raises:
+        ModelNotFound, UnsafeModel, BrokenModel: the files are missing, unsafe or broken.
+    """
+    config = read_config(folder)
+    window = context_tokens(folder, config)  # before the libraries look: the tokenizer's class reads the config, too
+    tokenizer = load_tokenizer(folder, chat_template=chat_template)
+    vocabulary = (config.get("text_config") or config).get("vocab_size") or len(tokenizer)
+    return ChatForm(tokenizer, folder, window, _stops(folder, config, tokenizer), vocabulary)
 
 
 def load_task(folder: Path, *, name: str, auto_class: str, base: Path | None = None) -> LoadedTask:
@@ -236,14 +259,12 @@ def _prompt_bytes(config: dict[str, Any], context: int) -> int:
 def _load_chat(folder: Path, name: str, chat_template: str | None) -> LoadedChat:
     from models.engines.torch import TorchEngine
 
-    config, weights = read_config(folder), read_weights(folder)
-    window = context_tokens(folder, config)
-    choice = _settle(name, weights, config)
-    tokenizer = load_tokenizer(folder, chat_template=chat_template)
-    _check_vocabulary(folder, tokenizer, weights)
+    weights, form = read_weights(folder), chat_form(folder, chat_template=chat_template)
+    choice = _settle(name, weights, read_config(folder))
+    _check_vocabulary(folder, form.tokenizer, weights)
     model = _load_model(folder, "AutoModelForCausalLM", choice)
     _try_out(folder, model)
-    return LoadedChat(model, TorchEngine(model), tokenizer, folder, window, choice, _stops(model, tokenizer))
+    return LoadedChat(**vars(form), model=model, engine=TorchEngine(model), choice=choice)
 
 
 def _load_task(folder: Path, name: str, auto_class: str, base: Path | None) -> LoadedTask:
@@ -297,8 +318,9 @@ def _refuse_missing(path: Path, keys: Iterable[str]) -> None:
         raise BrokenModel(path, f"{len(missing)} of the model's weights are not in it, first {missing[0]}")
 
 
-def _stops(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    named = model.generation_config.eos_token_id
+def _stops(folder: Path, config: dict[str, Any], tokenizer: Any) -> tuple[int, ...]:
+    """The ids that end an answer: those of generation_config.json, or of config.json where there is none."""
+    named = (read_json(folder / "generation_config.json") or config).get("eos_token_id")
     ids = list(named) if isinstance(named, (list, tuple)) else [named]
     return tuple(sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None}))
 

@@ -5,6 +5,7 @@ A folder without a manifest that matches its files does not count as prepared.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -44,6 +45,12 @@ def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
+@functools.lru_cache(maxsize=256)
+def _sha256_once(path: Path, size_bytes: int, mtime_ns: int) -> str:
+    """The hash of a file as it is at this size and time, computed once a process."""
+    return sha256_of(path)
+
+
 def write_manifest(folder: Path, *, name: str, version: str, made_from: dict[str, str]) -> Manifest:
     """Hashes and syncs every file of `folder`, then writes and syncs its manifest."""
     files = {}
@@ -76,7 +83,8 @@ def intact(folder: Path, manifest: Manifest) -> bool:
     """Whether every file is as it was written.
 
     Size and time are trusted while they match, so an ordinary start hashes nothing; a file with another time (a copied
-    home) is hashed once, and its new time noted where the folder can be written.
+    home) is hashed once, and its new time noted where the folder can be written. A time of 0 is left as it is: what
+    ships with the code has the time at which that was installed or checked out.
     """
     moved = False
     for relative, facts in manifest.files.items():
@@ -88,10 +96,10 @@ def intact(folder: Path, manifest: Manifest) -> bool:
         if stat.st_size != facts["size"]:
             return False
         if stat.st_mtime_ns != facts["mtime_ns"]:
-            if sha256_of(path) != facts["sha256"]:
+            if _sha256_once(path, stat.st_size, stat.st_mtime_ns) != facts["sha256"]:
                 return False
-            facts["mtime_ns"] = stat.st_mtime_ns
-            moved = True
+            moved = moved or bool(facts["mtime_ns"])
+            facts["mtime_ns"] = facts["mtime_ns"] and stat.st_mtime_ns
     if moved and os.access(folder, os.W_OK):
         _store(folder, manifest)
     return True

@@ -142,6 +142,12 @@ def all_profiles() -> Mapping[str, Profile]:
     }
 
 
+def translator_of_all() -> str:
+    """The first translation model of the profiles that knows more languages than the table can list."""
+    models = (profile.roles.get("translate") for profile in all_profiles().values())
+    return next(model.name for model in models if model and any(named[:1].isdigit() for named in model.languages))
+
+
 @functools.cache
 def embedded_ways() -> Mapping[str, EmbeddedWay]:
     """How each role is served without any download."""

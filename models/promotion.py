@@ -89,4 +89,4 @@ def _converted_adapter(entry: Entry, home: Path) -> None:
     if is_ready(source.folder, home):
         template = source.entry.chat_template
         loaded = load_adapted(source.adapter, source.folder, name=source.entry.label, chat_template=template)
-        adapted_choice(loaded, home, entry.label).check(loaded)
+        adapted_choice(source.adapter, source.folder, home, entry.label).check(loaded)

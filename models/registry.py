@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models import registry_checks as checks
+from models.adapted import TASK_CONFIG
 from models.catalog import EMBEDDED
 from models.errors import ModelNotFound
+from models.files import read_json
 from models.home import models_folder
 from models.manifest import MANIFEST
 from models.prepare import locked_folder, make_folder
@@ -227,14 +229,14 @@ class Registry:
         """Checks a copied folder and gives its facts."""
         if checks.is_adapter(folder):
             base = base or Base.of(checks.base_named_by(folder), self._home)
-            weights = checks.check_adapter(folder, name, base, self._home)
+            weights, config = checks.check_adapter(folder, name, base, self._home), read_json(folder / TASK_CONFIG)
             checks.name_base(folder, base)
         else:
             base = None
             weights, config = checks.check_model(folder, name, role)
-            named = config.get("id2label")
-            if not labels and role == "classify" and isinstance(named, dict):
-                labels = tuple(str(named[key]) for key in sorted(named, key=int))
+        named = config.get("id2label")
+        if not labels and role == "classify" and isinstance(named, dict):
+            labels = tuple(str(named[key]) for key in sorted(named, key=int))
         return Facts(
             role=role,
             kind="adapter" if base else "model",

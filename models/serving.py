@@ -25,6 +25,8 @@ Origin = Literal["setting", "registry", "profile", "shipped", "embedded", "rule"
 _PIPELINE_TASKS = {"vision": "image-text-to-text", "speech": "automatic-speech-recognition"}
 # Nothing in Hearth opens a hub model for this, so a pulled one serves only where it is promoted by hand.
 _BY_RULE_ALONE = ("route",)
+# What comes with Hearth for this has labels of its own: who wants them names it (`hearth classify --model intents`).
+_BY_NAME_ALONE = ("classify",)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Roles:
         return None
 
     def _comes_with_hearth(self, role: str) -> Serving:
-        shipped = self.registry.shipped_for(role)
+        shipped = None if role in _BY_NAME_ALONE else self.registry.shipped_for(role)
         if shipped:
             return Serving(role, shipped.label, shipped.label, "shipped", "comes with Hearth, trained with its recipes")
         way = embedded_ways()[role]

@@ -60,9 +60,9 @@ def render(value: Any) -> str:
         return "\n".join(_line(item) for item in value)
     if isinstance(value, dict):
         main = next((name for name in ("translation", "answer", "summary") if name in value), None)
-        facts = {name: item for name, item in value.items() if name != main}
-        lines = [f"{name:16} {_short(item)}" for name, item in facts.items()]
-        return "\n".join([*([str(value[main]) or "(no answer)", ""] if main else []), *lines])
+        lines = [f"{name:16} {_short(item)}" for name, item in value.items() if name not in (main, "advice")]
+        advice = [str(value["advice"])] if "advice" in value else []
+        return "\n".join([*([str(value[main]) or "(no answer)", ""] if main else []), *lines, *advice])
     return str(value)
 
 

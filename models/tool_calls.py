@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
-from models.constrained import SUBSTRING_OF, Constraint, closed_schema, lark, substring_terminal
+from models.constrained import SUBSTRING_OF, Constraint, closed_schema, is_free_text, lark, substring_terminal
 from models.errors import BadOption
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _ANY = ("any", "required")
+_JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None, "hashmap": "object"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,27 @@ def offer(tools: Sequence[dict[str, Any]] | None, choice: Any) -> Offer:
     if choice not in names:
         raise BadOption("tool_choice", choice, f"auto, none, any or one of the tools {', '.join(names) or '(none)'}")
     return Offer(offered, (choice,), required=True)
+
+
+def openai_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool in OpenAI's form, its types as JSON schema names them and not as Python or Java does."""
+    function = tool.get("function", tool)
+    parameters = _json_types(function.get("parameters") or {"type": "object", "properties": {}})
+    described = {"name": function["name"], "description": function.get("description", ""), "parameters": parameters}
+    return {"type": "function", "function": described}
+
+
+def _json_types(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_json_types(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    schema = {key: _json_types(inner) for key, inner in value.items()}
+    if isinstance(kind := schema.get("type"), str) and kind.lower() in _JSON_TYPES:
+        schema["type"] = _JSON_TYPES[kind.lower()]
+        if schema["type"] is None:
+            del schema["type"]
+    return schema
 
 
 @dataclass
@@ -166,9 +188,14 @@ def _call_grammar(rule: str, function: dict[str, Any], max_new_tokens: int) -> l
     properties = parameters.get("properties") or {}
     if any(SUBSTRING_OF in schema for schema in properties.values() if isinstance(schema, dict)):
         return _member_rules(rule, function["name"], properties, max_new_tokens)
+    arguments = closed_schema(parameters, max_new_tokens)
+    for name in arguments.get("required", ()):
+        member = (arguments.get("properties") or {}).get(name)
+        if isinstance(member, dict) and is_free_text(member):  # an empty text says that there is none
+            member.setdefault("minLength", 1)
     schema = {
         "type": "object",
-        "properties": {"name": {"const": function["name"]}, "arguments": closed_schema(parameters, max_new_tokens)},
+        "properties": {"name": {"const": function["name"]}, "arguments": arguments},
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }

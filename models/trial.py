@@ -122,9 +122,11 @@ def _tasks(house: Any) -> Any:
 
 def _chat(house: Any, name: str | None, text: str | None) -> str:
     from models.chat import open_chat_model
+    from models.prompts import answer_messages
 
     model = open_chat_model(name, home=house.home)
-    return str(model.invoke(text or "Name the capital of France.", max_new_tokens=32).text).strip()
+    asked = text or answer_messages("Who built the lighthouse of Varn?", [_TEXT])
+    return str(model.invoke(asked, max_new_tokens=32).text).strip()
 
 
 def _embed(house: Any, name: str | None, text: str | None) -> str:
@@ -204,7 +206,7 @@ def _table(house: Any, name: str | None, text: str | None) -> str:
 
 def _vision(house: Any, name: str | None, text: str | None) -> str:
     found = _pipeline(house, "image-text-to-text", name)(_picture(), text or "What is in the picture?")
-    return str(found["text"])
+    return str(found["answer"])
 
 
 def _speech(house: Any, name: str | None, text: str | None) -> str:

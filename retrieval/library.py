@@ -214,6 +214,15 @@ class Library(Upkeep, Spreadable):
         """The 1-based page that holds a character of the extracted text; None where the format has no pages."""
         return self._store.page_of(document_id, offset)
 
+    def positions(self, document_id: str) -> list[tuple[int, str]]:
+        """The headings, slides or rows that a document's passages stand under: (first character, position), in order.
+
+        Raises:
+            NotFound: no such document.
+        """
+        self.document(document_id)
+        return self._store.positions(document_id)
+
     def find(self, wanted: str, collection: str | None = None) -> list[DocumentRecord]:
         """The document with this id, or the documents with this name in a collection or the library's own.
 
@@ -253,12 +262,14 @@ class Library(Upkeep, Spreadable):
         one of a list, or {"$ne", "$gt", "$gte", "$lt", "$lte", "$nin", "$contains"}; joined by "$and", "$or", "$not".
         With `tidy`, others stand in for copies of a better passage, and of the `top_k` those that follow each other in
         a document become one, whose `parts` tell start, end, page and position of each; so there may be fewer.
-        The library's reranker, if it has one, reads the first 30 passages and orders them; not with `rerank` False.
+        The library's reranker, if it has one, reads the first 20 passages, and its score counts beside the search's
+        own; not with `rerank` False.
 
-        Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (the reranker's
-        where it read the passage, else the mode's: cosine, BM25, or half of each; higher is better), dense_score
-        (cosine, always), sparse_score and sparse_coverage (share of the query's weighted words found in the passage),
-        dense_rank, sparse_rank and rerank_rank (1-based, None where a stage missed it), fused_rank, rerank_score.
+        Metadata of each: chunk_id, document, document_id, collection, page, position, start, end, score (the mode's:
+        cosine, BM25, or half of each; where a reranker read the passage, two thirds of that, BM25 as a share of the
+        best, and one third of the reranker's; higher is better), dense_score (cosine, always), sparse_score and
+        sparse_coverage (share of the query's weighted words found in the passage), dense_rank, sparse_rank and
+        rerank_rank (1-based, None where a stage missed it), fused_rank, rerank_score.
 
         Raises:
             IndexModelMismatch: the passages were embedded by another model.

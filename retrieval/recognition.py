@@ -34,10 +34,15 @@ _NAMED = 12
 
 @dataclass(frozen=True)
 class MediaModels:
-    """The models that look at pictures and listen to recordings, where the person configured any."""
+    """The models that look at pictures and listen to recordings, where the person configured any.
+
+    `to_describe` and `to_transcribe` say how a person gets one, for the sentence of a file that nothing can read.
+    """
 
     describe: Describe | None = None
     transcribe: Transcribe | None = None
+    to_describe: str = "configure a vision model"
+    to_transcribe: str = "configure a speech model"
 
 
 class DocumentReader:
@@ -88,7 +93,7 @@ class DocumentReader:
 
     def _heard(self, extracted: Extracted, descriptor: int, name: str) -> Extracted:
         if self._models.transcribe is None:
-            raise UnsupportedType(name, "is a recording; configure a speech model to have it written down.")
+            raise UnsupportedType(name, f"is a recording; {self._models.to_transcribe}, and it is written down.")
         text, headings = "", []
         for seconds, words in self._models.transcribe(_content(descriptor), name):
             stretch = clean(words).strip()
@@ -103,13 +108,14 @@ class DocumentReader:
     def _seen(self, extracted: Extracted, descriptor: int, name: str) -> Extracted:
         describe = self._models.describe
         if describe is None and self._pool is None:
-            found = "is a picture; install hearth[ocr] to read the words in it, or configure a vision model."
-            raise UnsupportedType(name, found)
+            how = self._models.to_describe
+            raise UnsupportedType(name, f"is a picture; {how}, or install hearth[ocr] to read the words in it.")
         shown = clean(describe(_content(descriptor), name)).strip() if describe is not None else ""
         words = self._page(descriptor, name, 1)
         text = "\n\n".join(filter(None, (shown, words)))
         if not text:
-            raise NoText(name, "is a picture in which no words were found.")
+            how = "" if describe else f"; {self._models.to_describe} to have it described"
+            raise NoText(name, f"is a picture in which no words were found{how}.")
         by = " and ".join(word for word, found in (("vision model", shown), ("OCR", words)) if found)
         return replace(extracted, text=text, scanned=[], facts={**extracted.facts, "read_by": by})
 

@@ -24,8 +24,10 @@ from retrieval.where import Where
 
 CANDIDATES = 100
 """Fetched from each list before fusion; four times the passages asked for, if that is more."""
-RERANKED = 30
+RERANKED = 20
 """Read by the reranker; those after them keep their order, so that asking for many costs no more."""
+RERANK_WEIGHT = 0.5
+"""What the reranker's 0 to 1 counts beside the search's own: each knows what the other misses (training/LOG.md)."""
 BACKGROUND_PASSAGES = 1000
 """Coverage weighs a query's terms as if the library's passages were part of a collection with this many more."""
 _CHARACTERS_PER_TOKEN = 16
@@ -38,7 +40,7 @@ class Reranker(Protocol):
     """A guest that reads query and passage together and judges how well they fit."""
 
     def rerank(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """One score a text, higher is better."""
+        """One score a text, 0 to 1, higher is better."""
         ...
 
 
@@ -194,17 +196,22 @@ class SearchEngine:
 
 
 def _reranked(reranker: Reranker, query: str, hits: list[Hit]) -> list[Hit]:
-    """The first hits in the reranker's order with its scores, then the others as they were."""
+    """The first hits by the weighted mean of their own score and the reranker's, then the others as they were."""
     if not hits:
         return []
     read = hits[:RERANKED]
-    scores = reranker.rerank(query, [hit.passage.text for hit in read])
-    order = sorted(zip(read, scores, strict=True), key=lambda pair: -pair[1])
-    best = [
-        replace(hit, score=float(score), rerank_rank=rank, rerank_score=float(score))
-        for rank, (hit, score) in enumerate(order, start=1)
+    most = max(1.0, *(hit.score for hit in read))  # BM25 alone has no upper end
+    relevances = map(float, reranker.rerank(query, [hit.passage.text for hit in read]))
+    both = [
+        replace(
+            hit,
+            score=(hit.score / most + RERANK_WEIGHT * relevance) / (1 + RERANK_WEIGHT),
+            rerank_score=relevance,
+        )
+        for hit, relevance in zip(read, relevances, strict=True)
     ]
-    return best + hits[RERANKED:]
+    best = sorted(both, key=lambda hit: -hit.score)
+    return [replace(hit, rerank_rank=rank) for rank, hit in enumerate(best, start=1)] + hits[RERANKED:]
 
 
 def _standing(hit: Hit) -> dict[str, Any]:

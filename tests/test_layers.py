@@ -16,7 +16,7 @@ ALLOWED = {
     "retrieval": set(),
     "agent": {"models", "retrieval"},
     "training": {"models", "retrieval"},
-    "chat": {"agent", "models", "retrieval"},
+    "chat": {"agent", "models", "retrieval", "training"},
 }
 HEAVY = ("torch", "transformers", "sentence_transformers", "faiss", "chainlit", "langchain_core", "datasets")
 

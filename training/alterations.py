@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from training.gaps import askable
+from models.tasks.askable import askable
 
 Span = tuple[int, int]
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)")

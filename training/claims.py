@@ -23,9 +23,9 @@ from training.tasks.answer_rows import NO_ANSWER, laid_out
 SUPPORTED, UNSUPPORTED = "supported", "unsupported"
 ADVERSARIAL = frozenset({"another answer", "unanswerable", *ALTERED})
 """The kinds of unsupported claims that keep the words of their own passage."""
-
 _WINDOW_WORDS = (40, 70, 100, 130, 155)
 _SHORTEST_SENTENCE, _LONGEST_SENTENCE = 6, 42
+_LONGEST_CLAIM_CHARACTERS = 400
 _LONGEST_SWAPPED_ANSWER = 7
 _REMEMBERED = 6
 _TOKENISED = re.compile(r" [,.;](?: |$)")
@@ -84,7 +84,8 @@ class ClaimRows:
             made = (row for asked in laid_out(_known_layout(values)) for row in self._of_question(title, asked))
         for passage, claim, kind in made:
             label = SUPPORTED if kind in ("answer", "sentence") else UNSUPPORTED
-            yield {"title": title, "text": passage, "claim": claim, "label": label, "kind": [kind]}
+            if len(claim) <= _LONGEST_CLAIM_CHARACTERS:
+                yield {"title": _group(title), "text": passage, "claim": claim, "label": label, "kind": [kind]}
 
     def _of_bare_text(self, title: str, text: str) -> Iterator[tuple[str, str, str]]:
         draw = random.Random(f"{self._seed}:{text}")
@@ -143,8 +144,8 @@ class ClaimRows:
             yield window.text, own(answer), "answer"
             yield window.text, own(other), "another answer"
         if draw.random() < 0.5:
-            yield from self._told(draw, title, window, self._passages[self._part_of(title)].get(title, ()))
-        elif found := self._without(draw, title, answer, self._passages[self._part_of(title)].get(title, ())):
+            yield from self._told(draw, title, window, self._known(title).get(title, ()))
+        elif found := self._without(draw, title, answer, self._known(title).get(title, ())):
             own = forms[-1]
             yield window.text, own(answer), "answer"
             yield found[0], own(answer), found[1]
@@ -161,7 +162,7 @@ class ClaimRows:
 
     def _without(self, draw: random.Random, title: str, said: str, others: Sequence[str]) -> tuple[str, str] | None:
         """Another passage that does not hold what was said, and its kind; rarely one about something else."""
-        known = self._passages[self._part_of(title)]
+        known = self._known(title)
         strangers = [text for name, texts in known.items() if name != title for text in texts]
         kind = "something else" if strangers and draw.random() < 0.25 else "another passage"
         found = strangers if kind == "something else" else list(others)
@@ -171,12 +172,21 @@ class ClaimRows:
                 return window.text, kind
         return None
 
+    def _known(self, title: str) -> dict[str, list[str]]:
+        """Passages by title, of the part that this title's rows go to."""
+        return self._passages[self._part_of(_group(title))]
+
     def _remember(self, title: str, passages: Sequence[str]) -> None:
-        known = self._passages[self._part_of(title)]
+        known = self._known(title)
         own = known.pop(title, [])
         known[title] = [*(text for text in own if text not in passages), *passages][-_REMEMBERED:]
         while len(known) > _REMEMBERED:
             del known[next(iter(known))]
+
+
+def _group(title: str) -> str:
+    """A title as SQuAD writes it, so that its rows go to the same part whatever the task."""
+    return title.replace(" ", "_")
 
 
 def _known_layout(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,10 +164,10 @@ class _Reader:
         by = self._recipe.data.split.by
         if not by:  # what was made of one row stays in one part
             return json.dumps(row.values, ensure_ascii=False, default=str) if self._layout else ""
-        found = own.values if by in own.values else row.values
-        if by not in found:
-            raise ColumnMissing(source, by, list(row.values), row.line)
-        return _group_of(found[by])
+        found = next((values[name] for name in by for values in (own.values, row.values) if name in values), None)
+        if found is None:
+            raise ColumnMissing(source, " or ".join(by), list(row.values), row.line)
+        return _group_of(found)
 
 
 def _group_of(value: Any) -> str:

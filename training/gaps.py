@@ -11,25 +11,17 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from models.tasks.askable import PLAIN, WORD, askable
 from models.tasks.sentences import sentence_spans
 
 SHORTEST_PARAGRAPH, LONGEST_PARAGRAPH = 200, 1500
 """Characters; shorter paragraphs are headings and lists, longer ones do not fit a small encoder's window."""
 
-_WORD = re.compile(r"[^\W_]+(?:[-'’.,][^\W_]+)*")
-_YEAR = re.compile(r"1\d{3}|20\d\d")
-_MONTHS = frozenset("January February March April May June July August September October November December".split())
-_PLAIN = frozenset(
-    "a an the of in on at to for from by with and or but nor is are was were be been being has have had do does did it "
-    "its this that these those he she his her they their them as which who whom whose what when where how not no than "
-    "then also such can could may might will would shall should must into over under between during after before about "
-    "more most some any all each both either other another one two first".split()
-)
 _ASKED = {
     "year": ("when", "what year", "in what year"),
     "number": ("how many", "how much", "what number of"),
@@ -40,7 +32,6 @@ _WEIGHTS = {"name": 3.0, "year": 3.0, "number": 2.0, "phrase": 1.6}
 _SHORTEST_SENTENCE_WORDS = 6
 _MOST_OF_ONE_ANSWER = 2
 _SHARED_WORDS = 3
-_Fits = Callable[[str, int], bool]
 
 
 @dataclass(frozen=True)
@@ -137,60 +128,8 @@ def _drawn(draw: random.Random, gaps: Sequence[_Gap]) -> _Gap | None:
     return draw.choice([gap for gap in gaps if gap.kind == kind])
 
 
-def askable(sentence: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end and kind ("year", "number", "name" or "phrase") of what could be asked of a sentence."""
-    words = [(match.start(), match.end(), match.group()) for match in _WORD.finditer(sentence)]
-    yield from _numbers(sentence, words)
-    yield from _runs(sentence, words, _is_name, "name")
-    yield from _runs(sentence, words, _is_common, "phrase")
-
-
-def _numbers(sentence: str, words: Sequence[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    for at, (start, end, word) in enumerate(words):
-        if _YEAR.fullmatch(word):
-            yield start, end, "year"
-            first = at
-            while first > 0 and at - first < 2 and (words[first - 1][2] in _MONTHS or words[first - 1][2].isdigit()):
-                first -= 1
-            if any(one in _MONTHS for _, _, one in words[first:at]):
-                yield words[first][0], end, "year"
-        elif word[0].isdigit():
-            yield start, end, "number"
-            if at + 1 < len(words) and _is_common(words[at + 1][2], at + 1) and sentence[end : words[at + 1][0]] == " ":
-                yield start, words[at + 1][1], "number"
-
-
-def _runs(
-    sentence: str, words: Sequence[tuple[int, int, str]], fits: _Fits, kind: str
-) -> Iterator[tuple[int, int, str]]:
-    """Runs of words that fit, with single blanks between them: names whole, common words as ends of up to three."""
-    at = 0
-    while at < len(words):
-        if not fits(words[at][2], at):
-            at += 1
-            continue
-        last = at
-        while (
-            last + 1 < len(words)
-            and fits(words[last + 1][2], last + 1)
-            and sentence[words[last][1] : words[last + 1][0]] == " "
-        ):
-            last += 1
-        for first in [at] if kind == "name" else range(max(at, last - 2), last + 1):
-            yield words[first][0], words[last][1], kind
-        at = last + 1
-
-
-def _is_name(word: str, at: int) -> bool:
-    return word[0].isupper() and word not in _MONTHS and not (at == 0 and word.lower() in _PLAIN)
-
-
-def _is_common(word: str, at: int) -> bool:
-    return word[0].islower() and word not in _PLAIN
-
-
 def _content(text: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(text)} - _PLAIN
+    return {word.lower() for word in WORD.findall(text)} - PLAIN
 
 
 def _question(draw: random.Random, paragraph: str, gap: _Gap) -> str:
@@ -208,6 +147,6 @@ def _question(draw: random.Random, paragraph: str, gap: _Gap) -> str:
 
 def _shaken(draw: random.Random, words: Sequence[str]) -> list[str]:
     bare = [word.strip('.,;:()[]"“”') for word in words]
-    kept = [word for word in bare if word and draw.random() > (0.3 if word.lower() in _PLAIN else 0.15)]
+    kept = [word for word in bare if word and draw.random() > (0.3 if word.lower() in PLAIN else 0.15)]
     order = sorted(range(len(kept)), key=lambda at: at + draw.uniform(0, 2.5))
     return [kept[at] for at in order]

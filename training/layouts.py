@@ -1,11 +1,13 @@
 """The ways in which conversations lie in files, each turned into one: the messages before an answer, and the answer.
 
 Known are messages (`{role, content}`), ShareGPT (`{from, value}`), Alpaca (instruction, input, output), prompt and
-completion, a question with its passages, a text with its summary; a preference adds what should not have been answered.
+completion, a question with its passages, a text with its summary, a message with the call that it asks for; a
+preference adds what should not have been answered.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,16 @@ Values = Mapping[str, Any]
 Message = dict[str, str]
 _ROLES = {"human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant"}
 _ROLES |= {"bot": "assistant", "model": "assistant", "system": "system"}
+_OF_OTHER_KINDS = {"question": "", "passage": "", "tool": ""}
 _COMPLETIONS = ("completion", "response", "output", "answer")
 
 
 def conversation_of(values: Values) -> dict[str, Any]:
-    """`{messages, answer, references}` of a row in any of the known ways.
+    """`{messages, answer, references, question, passage, tool}` of a row in any of the known ways.
 
-    `references` are all the answers that count as right; learned is the one that was given most often.
+    `references` are all the answers that count as right; learned is the one that was given most often. `question` and
+    `passage` are empty but for a question about one passage; `tool` but for a call, the JSON of the tool in OpenAI's
+    form, whose answer is the JSON of its name and arguments.
 
     Raises:
         ValueError: the row is laid out in none of them, or its last turn is not the assistant's.
@@ -32,11 +37,13 @@ def conversation_of(values: Values) -> dict[str, Any]:
         return _grounded(values)
     if "text" in values and "summary" in values:
         return _summed_up(values)
+    if "function" in values and "ground_truth" in values:
+        return _called(values)
     turns = _turns(values)
     if not turns or turns[-1]["role"] != "assistant":
         raise ValueError("the conversation does not end with the assistant's turn.")
     answer = turns[-1]["content"]
-    return {"messages": turns[:-1], "answer": answer, "references": [answer]}
+    return {"messages": turns[:-1], "answer": answer, "references": [answer], **_OF_OTHER_KINDS}
 
 
 def preference_of(values: Values) -> dict[str, Any]:
@@ -77,7 +84,9 @@ def _grounded(values: Values) -> dict[str, Any]:
     if isinstance(answers, Mapping):  # as SQuAD has them
         answers = answers.get("text")
     found = [] if values.get("is_impossible") else _texts(answers)
-    return _replied(answer_messages(str(values["question"]), passages), found or [NOT_IN_PASSAGES])
+    question = str(values["question"])
+    replied = _replied(answer_messages(question, passages), found or [NOT_IN_PASSAGES])
+    return replied | {"question": question, "passage": passages[0]} if len(passages) == 1 else replied
 
 
 def _summed_up(values: Values) -> dict[str, Any]:
@@ -91,10 +100,48 @@ def _summed_up(values: Values) -> dict[str, Any]:
     )
 
 
+def _called(values: Values) -> dict[str, Any]:
+    """A message, functions and the calls that are right, as the Berkeley leaderboard has them; the first is learned.
+
+    Each argument has its accepted values, of which an empty text says that it may be left out.
+    """
+    from models.prompts import call_messages
+    from models.tool_calls import openai_tool
+
+    calls = values["ground_truth"] or []
+    if not calls:
+        raise ValueError("the row has no call to learn; leave out rows of tools that do not fit.")
+    [(name, accepted)] = calls[0].items()
+    function = next((one for one in values["function"] if one["name"] == name), None)
+    if function is None:
+        raise ValueError(f"the tool {name!r} is called and is none of the row's functions.")
+    message = values["question"][0][-1]["content"]
+    call = {"name": name, "arguments": _first_accepted(accepted)}
+    tool = json.dumps(openai_tool(function), ensure_ascii=False)
+    return _replied(call_messages(message), [json.dumps(call, ensure_ascii=False)]) | {"tool": tool}
+
+
+def _first_accepted(accepted: Mapping[str, Any]) -> dict[str, Any]:
+    """Each argument's first accepted value; those that may be left out are."""
+    first = {name: values[0] for name, values in accepted.items() if "" not in values}
+    return {name: _first_accepted(value) if _is_accepted(value) else value for name, value in first.items()}
+
+
+def _is_accepted(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(one, list) for one in value.values())
+
+
 def _replied(asked: Sequence[BaseMessage], replies: Sequence[str]) -> dict[str, Any]:
-    messages = [{"role": _ROLES.get(one.type, one.type), "content": str(one.content)} for one in asked]
     counts = Counter(replies)
-    return {"messages": messages, "answer": max(counts, key=counts.__getitem__), "references": list(counts)}
+    answer = max(counts, key=counts.__getitem__)
+    references = list(counts)
+    messages = plain_messages(asked)
+    return {"messages": messages, "answer": answer, "references": references, **_OF_OTHER_KINDS}
+
+
+def plain_messages(messages: Sequence[BaseMessage]) -> list[Message]:
+    """Messages as the plain values that rows hold."""
+    return [{"role": _ROLES.get(one.type, one.type), "content": str(one.content)} for one in messages]
 
 
 def _texts(value: Any) -> list[str]:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.adapted import TASK_CONFIG
+from training.adapter_start import begin_with
 from training.errors import MissingExtra
 from training.recipe import Recipe
+from training.scratch import FROM_SCRATCH
 
 if TYPE_CHECKING:
     from training.tasks.base import Task
@@ -66,15 +68,22 @@ class Learner:
             copy.deepcopy(self.model).float().merge_and_unload().save_pretrained(str(folder))
             self.tokenizer.save_pretrained(str(folder))
         elif adapter:
-            self.model.save_pretrained(str(folder))
+            self.model.save_pretrained(str(folder), state_dict=_in_half(self.model.state_dict()))
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's own card; ours is written when publishing
             adapted = self.model.get_base_model()
             config = adapted.config.to_dict() | {"architectures": [type(adapted).__name__]}
             config.pop("_name_or_path", None)  # where the base lies on this machine; the adapter names it itself
             (folder / TASK_CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True), encoding="utf-8")
         else:
-            self.model.save_pretrained(str(folder))
+            # a model that began from nothing needs no format to stay comparable with, so it is kept half as large, too
+            kept = copy.deepcopy(self.model).half() if self.base_name == FROM_SCRATCH else self.model
+            kept.save_pretrained(str(folder))
             self.tokenizer.save_pretrained(str(folder))
+
+
+def _in_half(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What an adapter adds and its head, in float16: what is kept, judged and served is half as large."""
+    return {name: one.half() for name, one in state.items() if ".lora_" in name or ".modules_to_save." in name}
 
 
 def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool, own_base: Path | None = None) -> Learner:
@@ -94,7 +103,7 @@ def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool, own_base: P
         entry = find(recipe.base, None)
         folder, label, template = folder_of(entry, home), entry.label, entry.chat_template
     else:
-        folder, label, template = own_base, "none: trained from scratch", None
+        folder, label, template = own_base, FROM_SCRATCH, None
     lora = recipe.method.kind in ("lora", "qlora")
     model, tokenizer, head = load_for_training(
         folder, auto_class=task.auto_class, changes=task.config_changes(), frozen_base=lora and bf16,
@@ -105,6 +114,8 @@ def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool, own_base: P
             parameter.requires_grad_(any(part in name.split(".") for part in head))
     elif lora:
         model = _with_lora(model, recipe, label, head)
+        if recipe.method.start is not None:
+            begin_with(model, folder_of(find(recipe.method.start, None, home), home))
     task.see(model, home, bf16)
     if recipe.training.gradient_checkpointing:
         model.config.use_cache = False

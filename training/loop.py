@@ -21,7 +21,9 @@ def train_with_loop(
     """Trains until the plan is done or `steps` says that it is enough."""
     import torch
     from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
 
+    AcceleratorState._reset_state()  # a run before in this process may have had another number format
     accelerator = Accelerator(
         mixed_precision="bf16" if bf16 else "no",
         cpu=not torch.cuda.is_available(),

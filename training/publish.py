@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import GateClosed, RunNotFound
 from training.recipe import Recipe
-from training.run_folder import BASE, recipe_of
+from training.run_folder import BASE, recipe_of, write
+from training.scratch import FROM_SCRATCH
 from training.tasks import open_task
 
 if TYPE_CHECKING:
     from models.registry_facts import Base
 
+PUBLISHED = "published.json"  # in the run folder: the entry that was made of it
 
 _HUB_LICENCES = frozenset(
     "apache-2.0 mit bsd-2-clause bsd-3-clause cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 "
@@ -70,7 +72,9 @@ def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = 
         licence=recipe.publish.licence,
         card=card(recipe, report, wanted, forced=force and not report["gate"]["open"]),
     )
-    return {"name": version.label, "role": version.role, "folder": str(version.folder), "run": folder.name}
+    published = {"name": version.label, "role": version.role, "folder": str(version.folder), "run": folder.name}
+    write(folder / PUBLISHED, published)
+    return published
 
 
 def base_of(folder: Path, recipe: Recipe, home: Path) -> Base | None:
@@ -100,7 +104,7 @@ def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> 
     """The model card in Markdown, with the hub's own header fields."""
     model, old, data, training = report["model"], report["baseline"], report["data"], report["training"]
     low, high = model["interval"]
-    base = _without_place(report["base"])
+    base = _without_place(report["base"]) if report["base"] != FROM_SCRATCH else None
     tag = _HUB_TASKS.get(recipe.publish.role or open_task(recipe).role)
     header = [
         "---",

@@ -22,12 +22,13 @@ SHIPPED = Path(__file__).parent / "recipes"
 class Split:
     """How rows are set apart where a part has no file of its own: a share each, drawn with the recipe's seed.
 
-    `by` keeps the rows with the same value of a column (a title, a document) in one part.
+    `by` keeps the rows with the same value of a column (a title, a document) in one part; of several columns the first
+    that a row has.
     """
 
     validation: float = 0.1
     test: float = 0.1
-    by: str | None = None
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,19 @@ class Data:
 
 @dataclass(frozen=True)
 class Method:
-    """Which weights learn: all ("full"), the new head alone ("frozen"), or a LoRA adapter and the head."""
+    """Which weights learn: all ("full"), the new head alone ("frozen"), or a LoRA adapter and the head.
+
+    `start` names what an adapter begins with, as an entry or a run's model folder: another adapter of the same base,
+    rank and alpha, or a model whose weights were all tuned from that base, of which the low ranks are taken; with
+    its head, where that has the same name and shape.
+    """
 
     kind: Literal["full", "frozen", "lora", "qlora"] = "full"
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
     layers: tuple[str, ...] = ()  # names of linear layers; none: all of them
+    start: str | None = None
 
 
 @dataclass(frozen=True)
@@ -313,7 +320,7 @@ def _typed(value: Any, hint: Any, where: str, key: str) -> Any:
             raise RecipeError(where, key, repr(value), f"one of {', '.join(map(repr, inner))}")
         return value
     if origin is tuple:
-        many = value if isinstance(value, (list, tuple)) else [value]
+        many = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
         return tuple(_typed(one, inner[0], where, key) for one in many)
     if origin is dict:
         if not isinstance(value, dict):

@@ -46,13 +46,14 @@ def write_report(
         "data": found.to_json() | {"fingerprint": splits.fingerprint, "licence": recipe.data.licence},
         "parameters": {"learning": learns, "all": every},
         "training": _course(lines),
+        "worst": worst(task, rows, new),
     }
     _write_predictions(folder / "predictions.jsonl", rows, new)
     pictures = draw_course(lines, new.metric, folder / "plots") + draw_labels(
         task.single_labels(rows), new.predictions, folder / "plots"
     )
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-    html = page(report, recipe.resolved(), pictures, worst(task, rows, new))
+    html = page(report, recipe.resolved(), pictures)
     (folder / "report.html").write_text(html, encoding="utf-8")
     return report
 

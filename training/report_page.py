@@ -23,9 +23,7 @@ img[alt=confusion], img[alt=reliability] { max-width: 49%; }
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(
-    report: Mapping[str, Any], recipe: Mapping[str, Any], pictures: Sequence[Path], worst: Sequence[Mapping[str, Any]]
-) -> str:
+def page(report: Mapping[str, Any], recipe: Mapping[str, Any], pictures: Sequence[Path]) -> str:
     """The whole file."""
     return "".join(
         (
@@ -38,7 +36,7 @@ def page(
             "".join(_picture(path) for path in pictures),
             _facts(report),
             _data(report["data"]),
-            _worst(worst),
+            _worst(report["worst"]),
             f"<h2>Recipe</h2><pre>{_text(json.dumps(recipe, indent=1, ensure_ascii=False))}</pre>",
         )
     )

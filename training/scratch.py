@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from training.data import Part, Splits
     from training.tasks.base import Task
 
+FROM_SCRATCH = "none: trained from scratch"  # what a run with a base of its own names as its base
+
 
 @dataclass(frozen=True)
 class Scratch:

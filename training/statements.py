@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 _BE = frozenset("is are was were".split())
 _DO = frozenset("do does did".split())
-_AUXILIARIES = _BE | _DO | frozenset("has have had can could will would should may might must".split())
-_PREPOSITIONS = frozenset(
+AUXILIARIES = _BE | _DO | frozenset("has have had can could will would should may might must".split())
+PREPOSITIONS = frozenset(
     "in on at for to by from with of under during through after before into about against as along near around "
     "between over behind within upon towards toward".split()
 )
@@ -83,7 +83,7 @@ def _sentence(text: str) -> str:
 
 def _stated(words: list[str], said: str) -> str | None:
     preposition = ""
-    if words[0].lower() in _PREPOSITIONS and words[1].lower() in ("what", "which", "whom", "who"):
+    if words[0].lower() in PREPOSITIONS and words[1].lower() in ("what", "which", "whom", "who"):
         preposition, words = words[0].lower(), words[1:]
     asked = words[0].lower()
     if asked == "how":
@@ -95,7 +95,7 @@ def _stated(words: list[str], said: str) -> str | None:
     noun, rest = _noun_and_rest(words[1:]) if asked in ("what", "which") else ([], words[1:])
     if not rest or rest[0].lower() in ("happened", "happens"):
         return None
-    if noun and noun[-1].lower() in _TIMES and rest[0].lower() in _AUXILIARIES:
+    if noun and noun[-1].lower() in _TIMES and rest[0].lower() in AUXILIARIES:
         return _placed(rest, _with_preposition(said, "when", preposition or _TIMES[noun[-1].lower()]))
     if preposition:
         return _placed(rest, f"{preposition} {said}")
@@ -109,21 +109,21 @@ def _who(noun: Sequence[str], rest: Sequence[str], said: str) -> str | None:
         return None
     if first in _DO:
         return _object(rest, said)
-    if first not in _AUXILIARIES:
-        return f"{said} {' '.join(rest)}" if _is_verb(first) or not noun else None
+    if first not in AUXILIARIES:
+        return f"{said} {' '.join(rest)}" if is_verb(first) or not noun else None
     if len(rest) == 1:
         return None
     if _is_participle(rest[1]) or rest[1].lower() in ("not", "being", "also"):
         return f"{said} {' '.join(rest)}"
     if first not in _BE:
         plain = rest[1][0].islower() and rest[1].lower() not in _DETERMINERS | {"it", "he", "she", "they", "you", "we"}
-        return f"{said} {' '.join(rest)}" if plain and (_is_verb(rest[1]) or rest[1].lower() == "been") else None
+        return f"{said} {' '.join(rest)}" if plain and (is_verb(rest[1]) or rest[1].lower() == "been") else None
     parts = _passive(rest[1:])
     if parts is None:
-        dangling = rest[-1].lower() in _PREPOSITIONS
+        dangling = rest[-1].lower() in PREPOSITIONS
         return None if dangling or (noun and noun[-1].lower() in _TIMES) else f"{said} {' '.join(rest)}"
     subject, participle, more = parts
-    if more and more[-1].lower() in _PREPOSITIONS:
+    if more and more[-1].lower() in PREPOSITIONS:
         return " ".join([*subject, first, participle, *more, said])
     if participle in _NAMING and not noun:
         return " ".join([*subject, first, participle, said, *more])
@@ -136,9 +136,9 @@ def _object(rest: Sequence[str], said: str) -> str | None:
     if parts is None:
         return None
     subject, verb, more = parts
-    if more and more[-1].lower() in _PREPOSITIONS:
+    if more and more[-1].lower() in PREPOSITIONS:
         return " ".join([*subject, verb, *more, said])
-    if not more or more[0].lower() in _PREPOSITIONS:
+    if not more or more[0].lower() in PREPOSITIONS:
         return " ".join([*subject, verb, said, *more])
     return None
 
@@ -148,7 +148,7 @@ def _how(words: Sequence[str], said: str) -> str | None:
         return None
     if words[0].lower() in ("many", "much"):
         return _counted(words[1:], said)
-    if words[0].lower() in _AUXILIARIES:
+    if words[0].lower() in AUXILIARIES:
         return _placed(words, said) if said.split()[0].lower() in ("by", "through", "with", "via") else None
     return _placed(words[1:], said) if words[1].lower() in _DO | _BE else None
 
@@ -163,7 +163,7 @@ def _counted(words: Sequence[str], said: str) -> str | None:
         return _object(rest, named)
     if first in _BE and len(rest) > 1 and rest[1].lower() == "there":
         return " ".join(["there", first, named, *rest[2:]])
-    inverted = first in _AUXILIARIES and len(rest) > 1 and not (_is_participle(rest[1]) or rest[1] in _PREPOSITIONS)
+    inverted = first in AUXILIARIES and len(rest) > 1 and not (_is_participle(rest[1]) or rest[1] in PREPOSITIONS)
     return None if inverted else f"{named} {' '.join(rest)}"
 
 
@@ -174,10 +174,10 @@ def _placed(words: Sequence[str], said: str) -> str | None:
     first = words[0].lower()
     if first in _DO:
         parts = _active(words)
-        if parts is None or (parts[2] and parts[2][-1].lower() in _PREPOSITIONS):
+        if parts is None or (parts[2] and parts[2][-1].lower() in PREPOSITIONS):
             return None
         return " ".join([*parts[0], parts[1], *parts[2], said])
-    if first not in _BE or len(words) < 2 or words[-1].lower() in _PREPOSITIONS:
+    if first not in _BE or len(words) < 2 or words[-1].lower() in PREPOSITIONS:
         return None
     passive = _passive(words[1:])
     if passive is None:
@@ -214,13 +214,13 @@ def _passive(words: Sequence[str]) -> tuple[list[str], str, list[str]] | None:
 def _noun_and_rest(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """What was asked for, and the words from the verb on; "what" alone has no noun."""
     for at, word in enumerate(words):
-        if word.lower() in _AUXILIARIES or (at and word[0].islower() and _is_verb(word)):
+        if word.lower() in AUXILIARIES or (at and word[0].islower() and is_verb(word)):
             return list(words[:at]), list(words[at:])
-    return ([], list(words)) if words and words[0][0].islower() and _is_verb(words[0]) else (list(words), [])
+    return ([], list(words)) if words and words[0][0].islower() and is_verb(words[0]) else (list(words), [])
 
 
 def _with_preposition(said: str, asked: str, usual: str = "in") -> str:
-    if said.split()[0].lower() in _PREPOSITIONS | {"since", "until", "when", "where"}:
+    if said.split()[0].lower() in PREPOSITIONS | {"since", "until", "when", "where"}:
         return said
     if asked == "where":
         return f"{usual} {said}"
@@ -229,13 +229,14 @@ def _with_preposition(said: str, asked: str, usual: str = "in") -> str:
     return f"in {said}" if _YEAR.fullmatch(said) else said
 
 
-def _is_verb(word: str) -> bool:
+def is_verb(word: str) -> bool:
+    """Whether a small word is one of some common verbs, or ends like a past form."""
     return word in _BASES or word in _PASTS or _is_participle(word) or (word[:-1] in _BASES and word.endswith("s"))
 
 
 def _is_participle(word: str) -> bool:
     ends = word.endswith("ed") and len(word) > 3 and word not in _NO_PARTICIPLES
-    return word[0].islower() and (ends or word in _PARTICIPLES)
+    return word[:1].islower() and (ends or word in _PARTICIPLES)
 
 
 def _inflected(verb: str, auxiliary: str) -> str:

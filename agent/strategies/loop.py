@@ -23,7 +23,6 @@ from langchain_core.tools import BaseTool
 
 from agent import grounding
 from agent.answering import Clock, model_name
-from agent.arguments import reference
 from agent.events import Answer, Answered, Event, Source, Token
 from agent.planning import Step
 from agent.settings import Settings
@@ -155,7 +154,7 @@ class Loop:
         return found
 
     def _from_tool(self, step: Step, left: threading.Event) -> Outcome:
-        known = {record.document: reference(record, self.records) for record in self.records}
+        known = {record.document: record.document_id for record in self.records}
         arguments = {n: known.get(v, v) if n in _DOCUMENTS else v for n, v in step.arguments.items()}
         calling = self.toolbox.call(Step(step.tool, arguments), "", left)
         while True:
@@ -185,13 +184,16 @@ class Loop:
         said = [message for message in self._written if isinstance(message, AIMessage)]
         usage = [_usage(message) for message in said]
         text = str(said[-1].text).strip() if said and not said[-1].tool_calls else ""
-        sources, supported = sources_of(self._done), None
-        if sources and all(step.tool == LIBRARY_TOOL for step, _ in self._done):
+        given = [(step, outcome) for step, outcome in self._done if not outcome.error]
+        sources, supported = sources_of(given), None
+        if given and all(step.tool == LIBRARY_TOOL for step, _ in given):
             text, sources = self._checked(text, question, sources)
-            supported = True
+            supported = True if sources else None
+        elif given:  # marks of its own would point at sources that it never saw by these numbers
+            text = grounding.strip_citations(text)
         notes = [note(step, outcome) for step, outcome in self._done if outcome.error]
         notes += [self._ended_by] if self._ended_by else []
-        last = next((pair for pair in reversed(self._done) if not pair[1].error), None)
+        last = given[-1] if given else None
         if not text and last:
             text = last[1].text
         return Answer(
@@ -209,8 +211,14 @@ class Loop:
         )
 
     def _checked(self, text: str, question: str, sources: Sequence[Source]) -> tuple[str, tuple[Source, ...]]:
-        """What rests on documents alone: the one checked answer, or the model's words held against all the quotes."""
-        answers = [outcome for _, outcome in self._done if outcome.data and outcome.data.get("sources")]
+        """What rests on documents alone: the checked answer, or the model's words held against the quotes of several.
+
+        Where the documents are silent the model's words are made up, so that the answer says only that they are.
+        """
+        answered = [outcome for _, outcome in self._done if not outcome.error]
+        answers = [outcome for outcome in answered if outcome.data and outcome.data.get("sources")]
+        if not answers:
+            return answered[-1].text, ()
         if len(answers) > 1:
             quotes = [source.quote for source in sources]
             grounded = grounding.ground(text, question, sources, quotes, self.settings.support_floor)

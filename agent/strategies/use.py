@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
@@ -23,8 +24,14 @@ from retrieval.records import DocumentRecord
 
 RouterSource = Callable[[], Router | None]
 """Gives the learned router that serves, if one does."""
-Serving = Callable[[str], str]
-"""Gives the label, such as `sentiment@2`, of the model that serves a role."""
+
+
+class Serving(Protocol):
+    """Gives the label, such as `sentiment@2`, of the model that serves a role, or has learned certain labels."""
+
+    def __call__(self, role: str, labels: Sequence[str] = (), /) -> str:
+        """The label; empty where a rule does the work."""
+        ...
 
 
 class ToolUse:
@@ -75,8 +82,12 @@ class ToolUse:
         )
         return name, None
 
-    def plan(self, name: str, asked: Asked, cancel: threading.Event) -> Plan:
-        """The steps for a message whose tool is known; see `agent.planning.plan`."""
+    def plan(
+        self, name: str, asked: Asked, cancel: threading.Event, arguments: Mapping[str, Any] | None = None
+    ) -> Plan:
+        """The steps for a message whose tool is known: one where its arguments are, else as `agent.planning.plan`."""
+        if arguments is not None:
+            return Plan((Step(name, arguments),))
         tool = self.toolbox.tools[name]
         return plan(tool, asked, self._model, cancel, own=self.toolbox.is_own(name))
 
@@ -91,8 +102,12 @@ class ToolUse:
 
     def _models_of(self, made: Plan) -> str:
         """The labels of the models that do the work of a plan's tools, each once."""
-        roles = ["zero-shot" if step.arguments.get("labels") else ROLES.get(step.tool) for step in made.steps]
-        labels = [self.serving(role) for role in roles if role and self.serving]
+        labels: list[str] = []
+        for step in made.steps:
+            among = step.arguments.get("labels") or ()
+            role = "zero-shot" if among else ROLES.get(step.tool)
+            if role and self.serving:
+                labels.append(self.serving(role, among))
         return ", ".join(dict.fromkeys(filter(None, labels))) or model_name(self._model)
 
     def loop(

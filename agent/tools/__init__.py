@@ -55,7 +55,9 @@ def build_tools(house: House, library: Callable[[], AnyLibrary] | None = None) -
     read = library
     return [
         search_tool(read),
-        answer_tool(lambda: Assistant(house.chat_model(), read(), house.settings)),
+        answer_tool(
+            lambda: Assistant(house.chat_model(), read(), house.settings, judge=house.judge, reader=house.reader)
+        ),
         classify_tool(tasks),
         translate_tool(tasks),
         summarize_tool(tasks, library, house.settings.support_floor),

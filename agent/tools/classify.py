@@ -31,7 +31,8 @@ def classify_tool(tasks: Tasks) -> BaseTool:
 
         Use it when the person asks to classify, label, categorise or sort a text. Not for questions about facts.
         """
-        found = tasks.classifier()(text) if labels is None else tasks.zero_shot().many([text], labels)[0]
+        trained = tasks.classifier() if labels is None else tasks.classifier_of(labels)
+        found = trained(text) if trained is not None else tasks.zero_shot().many([text], labels or [])[0]
         lines = [f"{item.label}: {item.score:.2f}" for item in found.labels]
         return "\n".join(lines), found.to_json()
 

@@ -35,6 +35,8 @@ def extract_tool(tasks: Tasks, library: Callable[[], AnyLibrary]) -> BaseTool:
         """
         whole = given_text(library, text, document)
         found = tasks.extractor()(question, whole.text)
-        return found.answer or "The text does not answer the question.", found.to_json() | {"document": document}
+        return found.answer or "The text does not answer the question.", found.to_json() | {
+            "document": whole.name if document else None
+        }
 
     return as_tool("extract", ExtractArguments, extract)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from agent.request import AnyLibrary
+    from retrieval.records import DocumentRecord
 
 
 _SHOWN = 50
@@ -33,10 +35,16 @@ def list_documents_tool(library: Callable[[], AnyLibrary]) -> BaseTool:
         Use it when the person asks which documents or files there are. Not for questions about what they say.
         """
         records = library().documents([collection] if collection else None)
-        lines = [f"{r.document} ({r.pages} pages)" if r.pages else r.document for r in records[:_SHOWN]]
+        alike = Counter(record.document for record in records)
+        lines = [_line(record, alike[record.document] > 1) for record in records[:_SHOWN]]
         if len(records) > _SHOWN:
             lines.append(f"and {len(records) - _SHOWN} more")
         facts = [{"document": r.document, "document_id": r.document_id, "pages": r.pages} for r in records]
         return "\n".join(lines) or "The library is empty.", facts
 
     return as_tool("list_documents", ListDocumentsArguments, list_documents)
+
+
+def _line(record: DocumentRecord, with_id: bool) -> str:
+    facts = ([f"{record.pages} pages"] if record.pages else []) + ([f"id {record.document_id}"] if with_id else [])
+    return f"{record.document} ({', '.join(facts)})" if facts else record.document

@@ -46,6 +46,6 @@ def summarize_tool(tasks: Tasks, library: Callable[[], AnyLibrary], floor: float
             whole, tasks.summarizer(), words=words, floor=floor, own_sentences=tasks.own_sentences, tell=tell
         )
         facts = found.to_json()
-        return in_words(facts), facts | {"document": document}
+        return in_words(facts), facts | {"document": whole.name if document else None}
 
     return as_tool("summarize", SummarizeArguments, summarize)

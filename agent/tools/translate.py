@@ -32,6 +32,6 @@ def translate_tool(tasks: Tasks) -> BaseTool:
         questions that merely mention a language or a country.
         """
         found = tasks.translator()(text, to=to, source=source)
-        return found.translation, found.to_json()
+        return found.advice or found.translation, found.to_json()
 
     return as_tool("translate", TranslateArguments, translate)

@@ -57,6 +57,11 @@ class TaskModel:
         return ROLES[self.role_name]
 
     @property
+    def auto_class(self) -> str:
+        """The transformers class that loads it."""
+        return self.role.auto_class
+
+    @property
     def name(self) -> str:
         """The model's name, with its revision where it has one."""
         return self._entry.label
@@ -76,7 +81,7 @@ class TaskModel:
         from models.loading import load_task
 
         base = base_folder_of(self.folder, self._home) if is_adapted(self.folder) else None
-        return load_task(self.folder, name=self.name, auto_class=self.role.auto_class, base=base)
+        return load_task(self.folder, name=self.name, auto_class=self.auto_class, base=base)
 
     @cached_property
     def window(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.errors import ModelError
+from models.profiles import translator_of_all
 
 
 class NoTaskModel(ModelError):
@@ -63,8 +64,8 @@ class LanguageNotSupported(ModelError):
         self.model, self.source, self.target, self.known = model, source, target, tuple(known)
         shown = ", ".join(self.known[:12]) + (f" and {len(self.known) - 12} more" if len(self.known) > 12 else "")
         super().__init__(
-            f"The model {model} cannot translate from {source} to {target}; it knows {shown}: "
-            "choose another with --model."
+            f"The model {model} cannot translate from {source} to {target}; it knows {shown}: choose another with "
+            f"--model; `hearth models pull {translator_of_all()}` brings one for nearly all pairs."
         )
 
 

@@ -11,6 +11,7 @@ from models.tasks.windows import batches, padded, windows_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 
@@ -82,3 +83,16 @@ class FeatureExtractor(TaskModel):
                 TokenFeatures(tuple(key[2] for key in order), tuple((key[0], key[1]) for key in order), vectors)
             )
         return results
+
+
+def mean_vectors(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean of each row's token vectors, scaled to length 1.
+
+    Args:
+        states: Shape (rows, tokens, size), float32.
+        mask: Shape (rows, tokens), 1 for a token and 0 for padding.
+    """
+    from torch.nn import functional
+
+    kept = mask.unsqueeze(-1).float()
+    return functional.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)

@@ -6,7 +6,7 @@ Opened models are kept, so that a second call of a task finds what the first one
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,6 +86,22 @@ class Tasks:
         """
         return self._kept("classify", name, lambda model: TextClassifier(model, home=self._home))
 
+    def classifier_of(self, labels: Sequence[str]) -> TextClassifier | None:
+        """The classifier trained on these very labels, in any order and case: the one that serves, else a shipped one.
+
+        None where there is none, and where a model for labels of one's own is named or was promoted. What was trained
+        here and never promoted is left alone.
+        """
+        if self._roles.serving("zero-shot").origin in ("setting", "registry"):
+            return None
+        wanted, registry = {label.casefold() for label in labels}, self._roles.registry
+        promoted = registry.serving("classify")
+        shipped = [version for version in registry.versions() if version.shipped and version.role == "classify"]
+        for version in [*([promoted] if promoted else []), *shipped]:
+            if {label.casefold() for label in version.facts.labels} == wanted:
+                return self.classifier(version.label)
+        return None
+
     def zero_shot(self, name: str | None = None) -> ZeroShotClassifier:
         """The classifier for labels of one's own: an entailment model, a chat model or an encoder, by what is named.
 
@@ -106,8 +122,12 @@ class Tasks:
 
     def extractor(self, name: str | None = None) -> Extractor | SentenceExtractor:
         """The reader that answers with a span, else the one that answers with the nearest sentence."""
+        return self.reader(name) or SentenceExtractor(self._embeddings())
+
+    def reader(self, name: str | None = None) -> Extractor | None:
+        """The reader that answers with a span; None where none is named."""
         if self.named("extract", name) is None:
-            return SentenceExtractor(self._embeddings())
+            return None
         return self._kept("extract", name, lambda model: Extractor(model, home=self._home))
 
     def summarizer(self, name: str | None = None) -> Summarizer:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from models.tasks.late import LATE
+
 
 @dataclass(frozen=True)
 class TaskRole:
@@ -29,8 +31,8 @@ class TaskRole:
 NO_TOOL = "route_no_tool"
 """The key of a router's config.json with the words that stand for no tool."""
 
-SUPPORT_TOKENS = "support_tokens"
-"""The key of config.json with the tokens of the windows that a judge of support was trained on."""
+SUPPORT_TREES = "support_trees"
+"""The key of config.json with the trees that weigh what a reader says for and against a claim."""
 
 _SEQ2SEQ = ("ForConditionalGeneration", "MTModel", "EncoderDecoderModel")
 
@@ -107,7 +109,7 @@ ROLES: Mapping[str, TaskRole] = MappingProxyType(
                 "text ranking",
                 "rank",
                 "AutoModelForSequenceClassification",
-                ("ForSequenceClassification",),
+                ("ForSequenceClassification", "Model"),
                 ("cross-encoder/ms-marco-MiniLM-L6-v2", "BAAI/bge-reranker-base"),
             ),
             TaskRole(
@@ -115,7 +117,7 @@ ROLES: Mapping[str, TaskRole] = MappingProxyType(
                 "judging support",
                 "ask",
                 "AutoModelForSequenceClassification",
-                ("ForSequenceClassification",),
+                ("ForSequenceClassification", "ForQuestionAnswering"),
                 ("a judge of your own: `hearth train run support`", "cross-encoder/nli-deberta-v3-small"),
             ),
             TaskRole(
@@ -180,9 +182,10 @@ def can_serve(config: Mapping[str, Any], role: str) -> bool:
     if role == "zero-shot":
         return entailment_index(config) is not None
     if role == "support":
-        return support_index(config) is not None
+        reads = architecture.endswith("ForQuestionAnswering")
+        return SUPPORT_TREES in config if reads else support_index(config) is not None
     if role == "rerank":
-        return label_count(config) <= 2
+        return bool(config.get(LATE)) or (architecture.endswith("Classification") and label_count(config) <= 2)
     return True
 
 

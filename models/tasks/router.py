@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import BrokenModel
 from models.tasks.base import TaskModel, as_texts, tokenizer_turn
+from models.tasks.features import mean_vectors
 from models.tasks.roles import NO_TOOL
 
 if TYPE_CHECKING:
@@ -29,18 +31,14 @@ class Routed:
     tool: str | None
     probability: float
 
-    def to_json(self) -> dict[str, Any]:
-        """`{tool, probability}`."""
-        return {"tool": self.tool, "probability": self.probability}
-
 
 class ToolRouter(TaskModel):
     """An encoder whose mean token vectors, of length 1, are compared by their cosine."""
 
     role_name = "route"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, name: str, *, home: Path) -> None:
+        super().__init__(name, home=home)
         self._known: dict[str, torch.Tensor] = {}
         self._turn = threading.Lock()
 
@@ -96,16 +94,3 @@ class ToolRouter(TaskModel):
             states = self._forward(**inputs).last_hidden_state.float().cpu()
             found.append(mean_vectors(states, inputs["attention_mask"]))
         return torch.cat(found)
-
-
-def mean_vectors(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The mean of each row's token vectors, scaled to length 1.
-
-    Args:
-        states: Shape (rows, tokens, size), float32.
-        mask: Shape (rows, tokens), 1 for a token and 0 for padding.
-    """
-    from torch.nn import functional
-
-    kept = mask.unsqueeze(-1).float()
-    return functional.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)

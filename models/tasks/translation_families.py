@@ -105,7 +105,7 @@ def family_of(config: Mapping[str, Any], tokenizer: Any) -> Family:
     """The family of a model, by its config and tokenizer.
 
     A model may name its own pair in config.json's `task_specific_params`, as T5 does:
-    `{"translation_en_to_de": {"prefix": "..."}}`; that goes first.
+    `{"translation_en_to_de": {"prefix": "..."}}`; that goes first. Beside the prefix may stand `least_familiar`.
     """
     prefixes = _own_prefixes(config)
     if prefixes:
@@ -125,13 +125,23 @@ def family_of(config: Mapping[str, Any], tokenizer: Any) -> Family:
     return Family()
 
 
+def least_familiar(config: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+    """A pair to the least that `Familiarity` gives for texts like those the model was trained on, where it says so."""
+    found = {pair: facts.get("least_familiar") for pair, facts in _own_pairs(config).items()}
+    return {pair: float(least) for pair, least in found.items() if isinstance(least, (int, float))}
+
+
 def _own_prefixes(config: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
+    return {pair: str(facts.get("prefix") or "") for pair, facts in _own_pairs(config).items()}
+
+
+def _own_pairs(config: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for name, facts in (config.get("task_specific_params") or {}).items():
         kind, _, pair = str(name).partition("_")
         source, to, target = pair.partition("_to_")
         if kind == "translation" and to and isinstance(facts, dict):
-            found[_iso(source), _iso(target)] = str(facts.get("prefix") or "")
+            found[_iso(source), _iso(target)] = facts
     return found
 
 

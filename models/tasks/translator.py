@@ -9,33 +9,41 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from models.profiles import translator_of_all
 from models.tasks.base import as_texts
 from models.tasks.errors import LanguageNotSupported
-from models.tasks.language import detect_language
+from models.tasks.familiarity import Familiarity
+from models.tasks.language import detect_language, languages
 from models.tasks.language_codes import language_code
 from models.tasks.sentences import sentence_spans
 from models.tasks.seq2seq import Seq2SeqModel
-from models.tasks.translation_families import Family, family_of
+from models.tasks.translation_families import Family, family_of, least_familiar
 
 _SPACE = re.compile(r"\s+")
+# a text is in a language that a model does not know at the first probability, if its own have less than the second
+_SURE, _NOT_OWN = 0.5, 0.01
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A translated text and its languages as codes; `cut_off` where a sentence's translation did not end by itself."""
+    """A translated text and its languages as codes.
+
+    Attributes:
+        cut_off: A sentence's translation did not end by itself.
+        advice: Where the text is unlike those the model was trained on, a sentence that says so and names a model for
+            it; such a translation is not to be relied on.
+    """
 
     translation: str
     source_language: str
     target_language: str
     model: str
     cut_off: bool = False
+    advice: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """`{translation, source_language, target_language, model}`, and `cut_off` where it is true."""
-        value = asdict(self)
-        if not self.cut_off:
-            del value["cut_off"]
-        return value
+        """`{translation, source_language, target_language, model}`, and `cut_off` and `advice` where there is any."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("cut_off", "advice")}
 
 
 class Translator(Seq2SeqModel):
@@ -53,6 +61,15 @@ class Translator(Seq2SeqModel):
     @cached_property
     def _family(self) -> Family:
         return family_of(self.config, self.load().tokenizer)
+
+    @cached_property
+    def _familiarity(self) -> Familiarity:
+        return Familiarity(self.load().tokenizer)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the model says for what texts it was made, so that others get advice."""
+        return bool(least_familiar(self.config))
 
     @property
     def languages(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -80,7 +97,7 @@ class Translator(Seq2SeqModel):
         found, target = as_texts(texts), language_code(to)
         sources = [language_code(source) if source else self._detect(text, target) for text in found]
         for one in dict.fromkeys(sources):
-            if not self._family.knows(one, target):
+            if one != target and not self._family.knows(one, target):
                 known = tuple(dict.fromkeys((*self._family.sources, *self._family.targets)))
                 raise LanguageNotSupported(self.name, source=one, target=target, known=known)
         results: list[Translation | None] = [None] * len(found)
@@ -92,9 +109,22 @@ class Translator(Seq2SeqModel):
 
     def _detect(self, text: str, target: str) -> str:
         among = [code for code in self._family.sources if code != target]
-        if len(among) == 1:  # a model of one pair needs no guess
-            return among[0]
-        return detect_language(text, among or None).code
+        if not among:
+            return detect_language(text).code
+        ranked = languages(text)
+        own = sum(found.score for found in ranked if found.code in among)
+        if ranked[0].score >= _SURE and own < _NOT_OWN:
+            return ranked[0].code  # which the model does not know, rather than the likest of those it does
+        return among[0] if len(among) == 1 else detect_language(text, among).code
+
+    def _advice(self, text: str, source: str, target: str) -> str:
+        least = least_familiar(self.config).get((source, target))
+        if least is None or self._familiarity(text) >= least:
+            return ""
+        return (
+            f"This text is unlike those that {self.name} was trained on, so its translation is not to be relied on: "
+            f"`hearth models pull {translator_of_all()}` brings a model for it."
+        )
 
     def _translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         if source == target:
@@ -121,7 +151,8 @@ class Translator(Seq2SeqModel):
                 output = next(outputs)
                 parts += [text[at:start], output.text]
                 at, cut_off = end, cut_off or output.cut_off
-            results.append(Translation("".join([*parts, text[at:]]).strip(), source, target, self.name, cut_off))
+            whole = "".join([*parts, text[at:]]).strip()
+            results.append(Translation(whole, source, target, self.name, cut_off, self._advice(text, source, target)))
         return results
 
     def _pieces(self, text: str, source: str, target: str) -> list[tuple[int, int]]:

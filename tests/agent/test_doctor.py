@@ -52,7 +52,8 @@ def test_the_profile_and_every_role_are_named(house: House) -> None:
     assert found["profile"].found.startswith("small, the largest that fits 4 CPU cores, 16.0 GB")
     assert found["profile"].mend == "hearth models pull --profile small"
     assert "the setting chat_model names it" in found["role chat"].found
-    assert found["role translate"].mend == "hearth models pull google-t5/t5-small"
+    assert "comes with Hearth" in found["role translate"].found
+    assert found["role entities"].mend == "hearth models pull dslim/distilbert-NER"
     assert found["role zero-shot"].mend is None
 
 

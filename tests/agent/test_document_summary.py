@@ -83,6 +83,12 @@ def test_what_no_page_supports_is_taken_out() -> None:
     assert found.removed == ("Napoleon bought the ferry in 1815.", "Revenue rose by 9 percent in 2022.")
 
 
+def test_headings_are_no_sentences_of_a_summary() -> None:
+    pages = ["# Report\n## Ferry\nThe ferry to Varn was sold."]
+    assert made("# Report\n## Ferry\nThe ferry to Varn was sold.", pages).summary == "The ferry to Varn was sold."
+    assert made("# Report", ["# Report"]).summary == "# Report"
+
+
 def test_where_nothing_is_supported_the_documents_own_sentences_stand_in() -> None:
     found = made("Napoleon won.")
     assert found.removed == ("Napoleon won.",)

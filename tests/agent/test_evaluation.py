@@ -34,6 +34,12 @@ class SmallHouse:
     def chat_model(self) -> ScriptedChatModel:
         return self.model
 
+    def reader(self) -> None:
+        """None of its own."""
+
+    def judge(self) -> None:
+        return None
+
     def embeddings(self) -> HashEmbeddings:
         return HashEmbeddings()
 

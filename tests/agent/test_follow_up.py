@@ -134,6 +134,6 @@ def test_the_search_is_for_the_standing_question_and_the_thread_keeps_the_person
         events = list(house.stream("How tall is it?", thread="t"))
         [search] = [event for event in events if isinstance(event, ToolStarted)]
         assert search.input["query"] == "How tall is the lighthouse of Varn?"
-        turn = house._memory.turns("t")[-1]
+        turn = house.memory.turns("t")[-1]
         assert (turn.question, turn.standing) == ("How tall is it?", "How tall is the lighthouse of Varn?")
         assert events[-1].answer.text == "It is 41 metres tall [1]."

@@ -10,6 +10,7 @@ from agent.events import Source
 from agent.grounding import (
     closest_quote,
     content_words,
+    declines,
     ground,
     invented,
     is_whole,
@@ -18,6 +19,7 @@ from agent.grounding import (
     strip_citations,
     support,
     supporting,
+    unmarked,
 )
 from models.errors import PromptTooLong
 
@@ -77,6 +79,40 @@ def test_the_quote_is_the_sentence_that_says_it() -> None:
     score, span = quote_for("Gustave Eiffel in 1889", "Who built the tower and when?", TOWER)
     assert score == 1.0
     assert TOWER[span.start : span.end] == "It was built in 1889 by Gustave Eiffel."
+
+
+@pytest.mark.parametrize(
+    ("said", "silent"),
+    [
+        ("Not in your documents.", True),
+        ("The answer to the question about what Luther wrote is not provided in the passage.", True),
+        ("The passages do not mention his age.", True),
+        ("The text doesn't explicitly state it. Not in the given passages.", True),
+        ("", False),
+        ("He was not in the passage of the ship when it sank.", False),
+        ("Not in your documents. But he sailed in 1847.", False),
+        ("The answer is 1847.", False),
+        ("The questions were not answered by the ministers.", False),
+    ],
+)
+def test_a_model_that_declines_is_understood(said: str, silent: bool) -> None:
+    assert declines(said, "When did he sail?") is silent
+    assert not declines(said, "What does the passage not mention?")
+
+
+def test_marks_in_a_document_do_not_look_like_citations() -> None:
+    """P05: neither its name nor its own references."""
+    assert unmarked("notes [7] and [1, 2], x[0], [a].txt") == "notes (7) and (1, 2), x(0), [a].txt"
+    cited = closest_quote("When was it built?", [source(1, "It was built in 1889.[3]")], ["It was built in 1889.[3]"])
+    assert cited.text == "The closest passage says: “It was built in 1889.(3)” [1]"
+    assert cited.sources[0].quote == "It was built in 1889.[3]"
+
+
+def test_a_sentence_that_declines_is_supported_by_nothing() -> None:
+    text = "The passage does not mention his age. It was built in 1889."
+    grounded = ground(text, "When was it built?", [source(1, f"{TOWER} {text}")], [f"{TOWER} {text}"], 0.6)
+    assert grounded.text == "It was built in 1889 [1]."
+    assert grounded.removed == ("The passage does not mention his age.",)
 
 
 def test_unsupported_sentences_go_and_the_others_are_cited_with_document_offsets() -> None:
@@ -194,3 +230,19 @@ def test_a_sentence_too_long_for_the_model_is_checked_by_its_words() -> None:
 
 def test_without_passages_nothing_is_supported() -> None:
     assert ground("It is red.", "What?", [], [], 0.6, Judge(It=1.0)).removed == ("It is red.",)
+
+
+def test_a_heading_is_not_quoted_but_what_stands_below_it() -> None:
+    text = "# Handbook\n\n## Holidays\nEvery employee has 28 days of leave. Ask in writing."
+    _, span = quote_for("holidays", "", text)
+    assert text[span.start : span.end] == "Every employee has 28 days of leave."
+    _, alone = quote_for("holidays", "", "Hotels are paid.\n## Holidays")
+    assert alone.end == len("Hotels are paid.\n## Holidays")
+
+
+@pytest.mark.parametrize("title", ["## Vote", "Vote"])
+def test_the_closest_quote_is_what_a_title_stands_over(title: str) -> None:
+    text = f"{title}\nEvery member has one voice. It may be given by letter."
+    assert closest_quote("Who has a vote?", [source(1, text)], [text]).sources[0].quote == "Every member has one voice."
+    alone = "Every member has one voice.\nVote"
+    assert closest_quote("vote", [source(1, alone)], [alone]).sources[0].quote == "Vote"

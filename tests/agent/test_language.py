@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,20 @@ def test_a_question_is_translated_to_the_documents_language_and_its_answer_back(
     assert library.text(source.document_id)[source.start : source.end] == source.quote
 
 
+def test_an_answer_comes_in_the_language_that_was_chosen(library: Library) -> None:
+    usual = assistant(library, Dictionary())
+    assert usual.languages is not None
+    german = replace(usual, languages=replace(usual.languages, answer_in="de"))
+    assert german.ask(ENGLISH, tool="search").text == "Er wurde 1847 gebaut [1]."
+    english = replace(usual, languages=replace(usual.languages, answer_in="en"))
+    assert english.ask(GERMAN, tool="search").text == "It was built in 1847 [1]."
+    assert english.ask(ENGLISH, tool="search").text == "It was built in 1847 [1]."
+    nobody = replace(
+        assistant(library, None), languages=replace(usual.languages, answer_in="de", translator=lambda: None)
+    )
+    assert nobody.ask(ENGLISH, tool="search").text.endswith(f"{ADVICE} de")
+
+
 def test_a_sentence_whose_numbers_are_lost_in_translation_stays_as_it_is(library: Library) -> None:
     words = {"It is 41 metres tall.": "Er ist 14 Meter hoch."}
     house = assistant(library, Dictionary(**words), "It was built in 1847. It is 41 metres tall.")
@@ -78,6 +93,17 @@ def test_without_a_translator_for_the_pair_the_answer_says_what_to_fetch(library
             continue
         answer = assistant(library, translator).ask(question, tool="search", over="best")
         assert answer.text.endswith(f"{ADVICE} {foreign_language(question)}")
+
+
+def test_a_text_unlike_those_the_translator_knows_is_not_translated(library: Library) -> None:
+    class Narrow(Dictionary):
+        def __call__(self, text: str, *, to: str, source: str | None = None) -> Translation:
+            return replace(super().__call__(text, to=to, source=source), advice="Do not rely on this translation.")
+
+    house = assistant(library, Narrow())
+    answer = house.ask(GERMAN, tool="search", over="best")
+    assert answer.text.endswith(f"{ADVICE} de")
+    assert "Er wurde 1847 gebaut" not in answer.text
 
 
 def test_a_model_that_knows_the_language_is_left_alone(library: Library) -> None:
@@ -99,7 +125,7 @@ def test_a_plain_reply_crosses_too_and_the_thread_keeps_what_was_said(tmp_path: 
     with Library.open(tmp_path / "empty", HashEmbeddings()) as library:
         house = assistant(library, Dictionary())
         assert house.ask(GERMAN, thread="t", tool="none").text == "Er wurde 1847 gebaut."
-        [turn] = house._memory.turns("t")
+        [turn] = house.memory.turns("t")
         assert (turn.question, turn.answer) == (GERMAN, "Er wurde 1847 gebaut.")
 
 
@@ -130,8 +156,9 @@ def test_a_home_with_the_embedded_models_knows_english_and_names_a_model_to_pull
     with House(Settings(home=tmp_path)) as house:
         bridge = LanguageBridge.of(house)
         assert bridge.known() == ("en",)
-        assert bridge.translator() is None
         crossing = bridge.crossing(GERMAN)
+        assert house.answer_languages() == ()
     assert crossing is not None
+    assert crossing.translator is None
     assert crossing.question == GERMAN
-    assert "do not know German: `hearth models pull " in crossing.advice
+    assert "do not know German well enough: `hearth models pull " in crossing.advice

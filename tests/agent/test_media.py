@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from agent.media import media_models
 from models.errors import ModelNotFound
+from retrieval import Library
 from retrieval.errors import UnsupportedType
+from tests.doubles import HashEmbeddings
 
 
 def roles(**names: str) -> Any:
@@ -50,3 +53,17 @@ def test_a_model_that_fails_fails_one_document(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedType, match=r"talk\.wav could not be read by its model") as caught:
         found.transcribe(b"RIFF", "talk.wav")
     assert isinstance(caught.value.__cause__, ModelNotFound)
+
+
+def test_a_picture_that_nothing_can_read_says_which_model_to_bring(tmp_path: Path) -> None:
+    found = media_models(roles(), tmp_path)
+    assert "hearth models pull HuggingFaceTB/SmolVLM-256M-Instruct" in found.to_describe
+    assert 'automatic-speech-recognition = "openai/whisper-base" under [tasks]' in found.to_transcribe
+    recording = tmp_path / "talk.wav"
+    with wave.open(str(recording), "wb") as file:
+        file.setparams((1, 2, 16000, 16000, "NONE", "not compressed"))
+        file.writeframes(b"\0\0" * 16000)
+    with Library.open(tmp_path / "library", HashEmbeddings(), models=found) as library:
+        report = library.add([recording])
+    [said] = report.failed or report.warnings
+    assert found.to_transcribe in said.message

@@ -26,7 +26,7 @@ def test_the_recipes_first_wordings_are_the_tools_descriptions(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("message", "tool"),
     [
-        ("make this shorter: the meeting was moved to Friday because the hall is being painted", "summarize"),
+        ("give me the gist of this: the meeting was moved to Friday because the hall is being painted", "summarize"),
         ("how do you say good night in Welsh", "translate"),
         ("what does the lease say about pets?", "search"),
         ("thanks, that was quick", None),

@@ -49,7 +49,7 @@ def test_what_the_judge_doubts_is_removed_though_the_words_are_there(library: Li
         "The lamp is 41 metres tall.",
     ]
     own = assistant.for_user("ada")
-    assert own._support_judge() is judge
+    assert own.support_judge() is judge
 
 
 def test_a_house_has_a_judge_where_a_model_serves_the_role(tmp_path: Path) -> None:

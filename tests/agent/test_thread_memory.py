@@ -117,6 +117,49 @@ def test_what_is_written_is_said_literally(file: Path) -> None:
     assert memory.turns(said) == [Turn(1, said, said, said)]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_q09_an_edited_message_takes_its_turn_and_the_later_ones_with_it(file: Path, kept: bool) -> None:
+    memory = ThreadMemory(file if kept else None)
+    memory.take_back("t", ["m1"])
+    for number in range(1, 6):
+        memory.add("t", f"question {number}", "yes", message=None if number == 1 else f"m{number}")
+    memory.add("other", "question", "yes", message="m3")
+    memory.of("ada").add("t", "question", "yes", message="m3")
+    memory.summarised("t", Earlier("The first two.", 2))
+    memory.take_back("t", ["m9", "m4"])
+    assert [turn.question for turn in memory.turns("t")] == ["question 1", "question 2", "question 3"]
+    assert memory.earlier("t") == Earlier("The first two.", 2)
+    memory.take_back("t", ["m2"])
+    assert [turn.question for turn in memory.turns("t")] == ["question 1"]
+    assert memory.earlier("t") == Earlier()
+    assert len(memory.turns("other")) == len(memory.of("ada").turns("t")) == 1
+
+
+def test_q09_the_next_answer_does_not_see_what_was_taken_back(library: Library, tmp_path: Path) -> None:
+    model = ScriptedChatModel(replies=["Noted.", "Noted.", "You said so."])
+    house = Assistant(model, library, Settings(home=tmp_path), memory=ThreadMemory())
+    house.ask("My name is Ada.", thread="t", tool="none", message="m1")
+    house.ask("The canary is blue.", thread="t", tool="none", message="m2")
+    house.take_back("t", ["m2"])
+    house.ask("What did I say?", thread="t", tool="none", message="m2")
+    seen = str(model.asked[-1])
+    assert "My name is Ada." in seen
+    assert "canary" not in seen
+
+
+def test_a_file_of_the_form_before_goes_on(file: Path) -> None:
+    ThreadMemory(file).add("t", "a", "b")
+    with sqlite3.connect(file) as connection:
+        connection.execute("ALTER TABLE turns DROP COLUMN message")
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    memory = ThreadMemory(file)
+    assert [turn.question for turn in memory.turns("t")] == ["a"]
+    memory.add("t", "c", "d", message="m")
+    memory.take_back("t", ["m"])
+    assert [turn.question for turn in memory.turns("t")] == ["a"]
+
+
 def long_thread(memory: ThreadMemory) -> None:
     for number in range(1, 9):
         memory.add("t", f"question about Varn number {number}", f"answer {number}")
@@ -188,6 +231,7 @@ def test_the_verb_continues_a_thread_and_a_users_is_apart(
 ) -> None:
     model = ScriptedChatModel(replies=["Nice to meet you, Ada.", "Ada."])
     monkeypatch.setattr("agent.assembly.House.chat_model", lambda self: model)
+    monkeypatch.setattr("agent.assembly.House.talker", lambda self: None)
     monkeypatch.setattr("agent.assembly.House.embeddings", lambda self: HashEmbeddings())
     home = ["--home", str(tmp_path / "home"), "--json"]
     for question in ("I am Ada.", "What is my name?"):

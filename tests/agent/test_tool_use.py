@@ -79,12 +79,21 @@ def test_the_answer_names_the_model_that_did_the_tools_work(library: Library) ->
         library,
         Settings(home=Path("/nowhere"), relevance_floor=0.2),
         tools=lambda library: stub_tools(library),
-        serving=labels.__getitem__,
+        serving=lambda role, among=(): labels[role],
     )
     review = 'Is this review positive or negative: "The soup was awful"'
     assert house.ask(review, tool="classify").model in ("sentiment@2", "all-minilm-l6-v2")
     assert house.ask("summarize report.txt in German", tool="summarize").model == "german@1"
     assert house.ask("summarize report.txt", tool="summarize").model == house.ask("hello").model
+
+
+def test_arguments_that_are_given_are_taken_as_they_stand(library: Library) -> None:
+    house = assistant(library, deleting([]))
+    given = {"text": "good morning", "to": "Latin"}
+    assert finished(house, "anything at all", tool="translate", arguments=given) == [("translate", given, None)]
+    events = list(house.stream("anything", tool="delete_file", arguments={"name": "lease.txt"}))
+    [proposed] = [event for event in events if isinstance(event, Proposed)]
+    assert proposed.arguments == {"name": "lease.txt"}
 
 
 def test_the_router_is_offered_the_tools_and_its_choice_is_taken(library: Library) -> None:
@@ -108,10 +117,16 @@ def test_a_summary_in_another_language_is_two_steps(library: Library) -> None:
     assert answer.tool == "translate"
 
 
-def test_each_of_several_texts_is_classified(library: Library) -> None:
-    answer = assistant(library).ask(
-        "Which of these three reviews are negative?\n1. Lovely place\n2. The soup was awful\n3. Nice staff"
-    )
+@pytest.mark.parametrize(
+    "texts",
+    [
+        "\n1. Lovely place\n2. The soup was awful\n3. Nice staff",
+        " 1. Lovely place 2. The soup was awful 3. Nice staff",
+        " a) Lovely place, b) The soup was awful, c) Nice staff",
+    ],
+)
+def test_each_of_several_texts_is_classified(library: Library, texts: str) -> None:
+    answer = assistant(library).ask(f"Which of these three reviews are negative?{texts}")
     assert answer.text.splitlines() == [
         "Negative: 2 of 3.",
         "",
@@ -126,6 +141,16 @@ def test_each_of_several_documents_is_summarised(library: Library) -> None:
     answer = assistant(library).ask("summarize lease.txt and report.txt in 2 sentences")
     assert answer.text == "lease.txt:\nPay in May.\n\nreport.txt:\nRevenue rose to 5 million in 2023."
     assert [part["data"]["words"] for part in answer.data] == [40, 40]
+
+
+def test_a_chosen_document_is_meant_though_another_has_its_name(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "lease.txt").write_text("The rent is 900 euros. Keep calm.", encoding="utf-8")
+    [newer] = library.add([tmp_path / "lease.txt"]).document_ids.values()
+    assert len(library.find("lease.txt")) == 2
+    question = "summarize lease.txt in 20 words"
+    chosen = finished(assistant(library), question, documents=[newer])
+    assert chosen == [("summarize", {"document": "lease.txt", "words": 20}, None)]
+    assert assistant(library).ask(question, documents=[newer]).text == "The rent is 900 euros."
 
 
 def test_two_documents_are_compared_in_one_step(library: Library) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser.visitor import Visitor
+from tests.chat.server_process import ServerProcess
+
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-output" / "browser"
 
 
@@ -33,3 +36,20 @@ def screenshots() -> Path:
     """Where screenshots are kept for a person to look at."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     return SCREENSHOTS
+
+
+@pytest.fixture(params=["light", "dark", "phone"])
+def visitor(
+    request: pytest.FixtureRequest, chromium: Any, server: ServerProcess, screenshots: Path
+) -> Iterator[Visitor]:
+    """A visit by light, by dark and with a phone, at the file's own `server`."""
+    window: dict[str, Any] = {
+        "light": {"color_scheme": "light"},
+        "dark": {"color_scheme": "dark"},
+        "phone": {"viewport": {"width": 390, "height": 800}, "is_mobile": True, "has_touch": True},
+    }[request.param]
+    opened = Visitor(chromium, server, screenshots / request.param, **window)
+    opened.screenshots.mkdir(exist_ok=True)
+    opened.arrive()
+    yield opened
+    opened.leave()

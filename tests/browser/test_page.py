@@ -12,7 +12,7 @@ from tests.browser.visitor import Visitor
 from tests.chat.server_process import ServerProcess, scripted_server
 from tests.pdf import write_pdf
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -21,26 +21,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture(params=["light", "dark", "phone"])
-def visitor(
-    request: pytest.FixtureRequest, chromium: Any, server: ServerProcess, screenshots: Path
-) -> Iterator[Visitor]:
-    window = {
-        "light": {"color_scheme": "light"},
-        "dark": {"color_scheme": "dark"},
-        "phone": {"viewport": {"width": 390, "height": 800}, "is_mobile": True, "has_touch": True},
-    }[request.param]
-    opened = Visitor(chromium, server, screenshots / request.param, **window)
-    opened.screenshots.mkdir(exist_ok=True)
-    opened.arrive()
-    yield opened
-    opened.leave()
-
-
 def test_a_visit(visitor: Visitor, tmp_path: Path) -> None:
     page = visitor.page
     visitor.keep_screenshot("1-welcome")
-    pdf = write_pdf(tmp_path / "harvest 2023.pdf", ["The farm.", "The quarterly harvest was nine tonnes.", "Outlook."])
+    second = "It rained in June, so the upper field was cut late. The quarterly harvest was nine tonnes. Then it froze."
+    pdf = write_pdf(tmp_path / "harvest 2023.pdf", ["The farm.", second, "Outlook."])
     notes = tmp_path / "notes.md"
     notes.write_text("# Notes\n\nSee [this](https://evil.example).\nThe silo holds forty tonnes.")
     visitor.drop([pdf, notes])
@@ -52,7 +37,11 @@ def test_a_visit(visitor: Visitor, tmp_path: Path) -> None:
     page.wait_for_selector(".side-pdf canvas")
     page.wait_for_selector("text=2 / 3")
     assert page.locator("#side-view-title").inner_text().endswith("[1] harvest 2023.pdf, page 2")
-    assert page.locator(".side-pdf .textLayer").inner_text() == "The quarterly harvest was nine tonnes."
+    # The quote is marked where it stands on the page, over the end of a line.
+    page.wait_for_function(
+        """() => [...(CSS.highlights.get("cited") ?? [])].map(range => range.toString().replace(/\\W/g, "")).join()
+            === "Thequarterlyharvestwasninetonnes" """
+    )
     # The panel slides in, so both edges are read at one moment, and until they are as they should be.
     page.wait_for_function(
         """() => {

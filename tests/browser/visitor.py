@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.chat.server_process import ServerProcess
 
+MILLISECONDS = 150_000
+"""How long anything may take to be seen: the limit of a machine that does many other things, not of the page."""
 _READY = "#starters button:enabled"
 _ANSWERS = '[data-step-type="assistant_message"]'
 
@@ -22,7 +24,7 @@ class Visitor:
         self.complaints: list[str] = []
         self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **window})
         self.page = self._context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(MILLISECONDS)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda line: self._hear(line.type, line.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -41,6 +43,12 @@ class Visitor:
         self.page.wait_for_load_state("networkidle")
         self.page.wait_for_timeout(300)
 
+    def sign_in(self, name: str, password: str) -> None:
+        """Fill in the sign-in page."""
+        self.page.locator("#email").fill(name)
+        self.page.locator("#password").fill(password)
+        self.page.locator('button[type="submit"]').click()
+
     def drop(self, files: Sequence[Path]) -> None:
         """Hand files to the page as a drag and drop does, and wait until they are there."""
         with self.page.expect_response(lambda response: "/project/file" in response.url):
@@ -52,8 +60,8 @@ class Visitor:
         answers = self.page.locator(_ANSWERS)
         before = answers.count()
         self.send(question)
-        answers.nth(before).wait_for(timeout=120_000)
-        self.page.wait_for_selector("#chat-submit", state="attached", timeout=120_000)
+        answers.nth(before).wait_for()
+        self.page.wait_for_selector("#chat-submit", state="attached")
 
     def send(self, question: str) -> None:
         self.page.click("#chat-input")

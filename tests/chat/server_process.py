@@ -12,12 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.error import HTTPError
+from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LINK = re.compile(r"http://\S+/\?token=\S+")
+_LINK = re.compile(r"http://[\w.:\[\]-]+/(?:\?token=\S+)?")
 
 
 class ServerProcess:
@@ -32,7 +33,7 @@ class ServerProcess:
         except BaseException:
             self.stop()
             raise
-        self.url = self.link.partition("/?")[0]
+        self.url = self.link.partition("?")[0].rstrip("/")
 
     def output(self) -> str:
         return self.log.read_text()
@@ -51,6 +52,12 @@ class ServerProcess:
     def enter(self) -> str:
         """Use up the newest link; returns the Cookie header of the session."""
         return exchange(self.links()[-1])
+
+    def sign_in(self, name: str, password: str) -> str:
+        """What a person does on the sign-in page; returns the Cookie header of the session."""
+        form = urlencode({"username": name, "password": password}).encode()
+        with build_opener().open(Request(f"{self.url}/login", form, {"Origin": self.url})) as answer:
+            return str(answer.headers["Set-Cookie"]).partition(";")[0]
 
     def stop(self) -> int:
         """Ask it to end; its exit status."""
@@ -91,8 +98,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def scripted_server(folder: Path, upload_limit_bytes: int = 100 * 2**20) -> ServerProcess:
-    """The real page over the scripted assistant."""
+def scripted_server(folder: Path, upload_limit_bytes: int = 100 * 2**20, *, port: int | None = None) -> ServerProcess:
+    """The real page over the scripted assistant, at a free port unless one is given."""
     script = Path(__file__).with_name("serve_scripted.py")
-    command = [sys.executable, str(script), str(folder / "home"), str(free_port()), str(upload_limit_bytes)]
+    command = [sys.executable, str(script), str(folder / "home"), str(port or free_port()), str(upload_limit_bytes)]
     return ServerProcess(command, folder / "server.log")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chat.body import FORM_ALLOWANCE_BYTES, SMALL_BODY_BYTES
-from chat.guard import Guard, Rules
+from chat.guard import Guard
 from chat.launch import LaunchPass
+from chat.rules import Rules
+from chat.sign_in import SignIn
+from chat.store import Store
 
 NETLOC = "127.0.0.1:8000"
 LIMIT = 1000
@@ -48,9 +52,10 @@ class InnerApp:
 class Door:
     """A guard around an inner application, with a session already made."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
         self.links: list[str] = []
-        self.launch = LaunchPass(f"http://{NETLOC}", self.links.append)
+        self.sign_in = SignIn(Store(home))
+        self.launch = LaunchPass(f"http://{NETLOC}", self.links.append, self.sign_in)
         self.launch.new_link()
         session = self.launch.exchange(self.token())
         assert session is not None
@@ -101,8 +106,8 @@ class Door:
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door()
+def door(tmp_path: Path) -> Door:
+    return Door(tmp_path)
 
 
 OWN = f"http://{NETLOC}"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from chat.address import open_socket, own_netlocs
 from chat.errors import NotLoopback, PortInUse, PortRefused
 from chat.launch import LaunchPass
+from chat.people import People
+from chat.sign_in import SignIn
+from chat.store import Store
 
 
-def _pass() -> tuple[LaunchPass, list[str]]:
+def _pass(home: Path) -> tuple[LaunchPass, list[str]]:
     links: list[str] = []
-    launch = LaunchPass("http://127.0.0.1:8000", links.append)
+    launch = LaunchPass("http://127.0.0.1:8000", links.append, SignIn(Store(home)))
     launch.new_link()
     return launch, links
 
@@ -23,38 +27,48 @@ def _token(link: str) -> str:
     return link.partition("token=")[2]
 
 
-def test_tokens_are_long_and_never_the_same() -> None:
-    tokens = {_token(_pass()[1][0]) for _ in range(50)}
+def test_tokens_are_long_and_never_the_same(tmp_path: Path) -> None:
+    launch, _ = _pass(tmp_path)
+    tokens = {_token(launch.new_link()) for _ in range(50)}
     assert len(tokens) == 50
     assert all(len(token) >= 43 for token in tokens)  # 256 bits in base64
 
 
-def test_a_new_link_ends_the_one_before() -> None:
-    launch, links = _pass()
+def test_a_new_link_ends_the_one_before(tmp_path: Path) -> None:
+    launch, links = _pass(tmp_path)
     launch.new_link()
     assert launch.exchange(_token(links[0])) is None
     assert launch.exchange(_token(links[1])) is not None
 
 
 @pytest.mark.parametrize("token", ["", "x", "ä" * 40, "\x00"])
-def test_wrong_tokens_are_refused(token: str) -> None:
-    launch, links = _pass()
+def test_wrong_tokens_are_refused(token: str, tmp_path: Path) -> None:
+    launch, links = _pass(tmp_path)
     assert launch.exchange(token) is None
     assert launch.exchange(_token(links[0])) is not None
 
 
-def test_sessions_of_another_process_are_worth_nothing() -> None:
-    first, links = _pass()
-    second, _ = _pass()
-    session = first.exchange(_token(links[0]))
-    cookie = f"{first.cookie_name}={session}"
-    assert first.admits(cookie)
-    assert not second.admits(cookie)
+def test_a_browser_stays_in_over_a_restart_and_is_worth_nothing_in_another_home(tmp_path: Path) -> None:
+    first, links = _pass(tmp_path / "one")
+    cookie = f"{first.cookie_name}={first.exchange(_token(links[0]))}"
+    assert first.person(cookie) == _pass(tmp_path / "one")[0].person(f"other=1; {cookie}")
+    assert _pass(tmp_path / "two")[0].person(cookie) is None
+    assert first.person("") is None
 
 
-def test_two_ports_have_two_cookies() -> None:
-    one = LaunchPass("http://127.0.0.1:8000", lambda link: None)
-    other = LaunchPass("http://127.0.0.1:8001", lambda link: None)
+def test_no_link_opens_a_home_with_users(tmp_path: Path) -> None:
+    launch, links = _pass(tmp_path)
+    session = launch.exchange(_token(links[0]))
+    People(Store(tmp_path)).add("ann", "correct horse")
+    shared, shown = _pass(tmp_path)
+    assert shown == ["http://127.0.0.1:8000/"]
+    assert shared.exchange(shared._token) is None
+    assert shared.person(f"{shared.cookie_name}={session}") is None
+
+
+def test_two_ports_have_two_cookies(tmp_path: Path) -> None:
+    sign_in = SignIn(Store(tmp_path))
+    one, other = (LaunchPass(f"http://127.0.0.1:800{port}", print, sign_in) for port in range(2))
     assert one.cookie_name != other.cookie_name
 
 

@@ -75,13 +75,20 @@ def test_k05_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_environment_keeps_chainlit_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LITERAL_API_KEY", "DATABASE_URL", "OAUTH_GITHUB_CLIENT_ID", "SLACK_BOT_TOKEN", "CHAINLIT_ROOT_PATH"):
         monkeypatch.setenv(name, "x")
-    for name in ("CHAINLIT_APP_ROOT", "CHAINLIT_ENV_FILE", "TRACELOOP_TELEMETRY", "OTEL_SDK_DISABLED"):
+    for name in (
+        "CHAINLIT_APP_ROOT",
+        "CHAINLIT_AUTH_COOKIE_NAME",
+        "CHAINLIT_ENV_FILE",
+        "TRACELOOP_TELEMETRY",
+        "OTEL_SDK_DISABLED",
+    ):
         monkeypatch.setenv(name, "x")
-    set_environment(tmp_path)
+    set_environment(tmp_path, "hearth-8000")
     assert "LITERAL_API_KEY" not in os.environ
     assert "DATABASE_URL" not in os.environ
     assert "OAUTH_GITHUB_CLIENT_ID" not in os.environ
     assert os.environ["CHAINLIT_APP_ROOT"] == str(tmp_path)
+    assert os.environ["CHAINLIT_AUTH_COOKIE_NAME"] == "hearth-8000"
     assert os.environ["TRACELOOP_TELEMETRY"] == "false"
 
 
@@ -93,7 +100,7 @@ def test_settings_that_guard_something() -> None:
     assert features["mcp"]["enabled"] is False
     assert features["user_message_markdown"] is False
     assert project["allow_origins"] == []
-    assert "*/*" not in features["spontaneous_file_upload"]["accept"]
+    assert features["spontaneous_file_upload"]["max_size_mb"] == 100
     assert settings["UI"]["name"] == "Hearth"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chat import uploads
-from chat.uploads import add_file, display_name, store
+from chat.uploads import add_file, display_name, forget_thread, store
 from tests.doubles_assistant import ScriptedAssistant
 
 
@@ -97,3 +97,18 @@ def test_k04_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     outcome = _add(tmp_path, b"x", "x.txt", ScriptedAssistant())
     assert outcome.document_id is None
     assert "disk is full" in outcome.sentence
+
+
+def test_a_deleted_thread_takes_its_documents_and_memory_but_nothing_that_was_kept(tmp_path: Path) -> None:
+    assistant = ScriptedAssistant()
+    outcomes = []
+    for text in ("kept", "gone"):
+        (tmp_path / "received").unlink(missing_ok=True)  # what is kept is a link to it
+        outcomes.append(_add(tmp_path, text.encode(), f"{text}.txt", assistant))
+    other = assistant.add_documents([tmp_path / "received"], thread="another")
+    assistant.keep_document(str(outcomes[0].document_id))
+    forget_thread(assistant.library, assistant.forget, tmp_path / "uploads", "thread")
+    assert set(assistant.library.records) == {outcomes[0].document_id, *other.document_ids.values()}
+    assert [path.read_text() for path in (tmp_path / "uploads").rglob("*.txt")] == ["kept"]
+    assert assistant.forgotten == ["thread"]
+    assert (tmp_path / "received").exists()

@@ -152,8 +152,8 @@ def test_two_ingests_and_a_question_at_once(embedded_home: Path, handbook: Path,
 def test_ctrl_c_keeps_what_is_done_and_the_next_run_carries_on(embedded_home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(300):
-        (folder / f"{number:03}.txt").write_text(f"Note {number} tells of lamp {number} and its oil. " * 40)
+    for number in range(1000):
+        (folder / f"{number:04}.txt").write_text(f"Note {number} tells of lamp {number} and its oil. " * 40)
     command = [sys.executable, "-m", "hearth", "ingest", str(folder), "--json", "--home", str(embedded_home)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     store = embedded_home / "library" / "library.sqlite"
@@ -167,9 +167,9 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_carries_on(embedded_home: Pa
     assert run.returncode == 130
     assert "Traceback" not in err
     kept = len(value(hearth(embedded_home, "documents", "list", "--json")))
-    assert 0 < kept < 300
+    assert 0 < kept < 1000
     report = value(hearth(embedded_home, "ingest", str(folder), "--json"))
-    assert (len(report["added"]), report["unchanged"]) == (300 - kept, kept)
+    assert (len(report["added"]), report["unchanged"]) == (1000 - kept, kept)
 
 
 @pytest.mark.shared

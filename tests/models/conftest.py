@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE, WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.trainers import BpeTrainer, WordPieceTrainer
+from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.chat import LocalChatModel, open_chat_model
@@ -72,11 +74,14 @@ def save_tiny_chat(folder: Path, *, context: int = CONTEXT, seed: int = 0, initi
 
 def save_tiny_encoder(folder: Path) -> Path:
     """Writes a two-layer sentence encoder with mean pooling, as sentence-transformers lays it out."""
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
+    words = sorted(set(re.findall(r"\w+|[^\w\s]", " ".join(CORPUS).lower())))
+    letters = sorted(set("".join(words)) | set(string.ascii_lowercase + string.digits + string.punctuation))
+    # written down and not trained: the trainer breaks ties by chance, and with it would vary all that is learned here
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{one}" for one in letters), *words]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    tokenizer.train_from_iterator(CORPUS, WordPieceTrainer(vocab_size=300, special_tokens=specials))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

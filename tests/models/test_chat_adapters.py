@@ -29,7 +29,7 @@ from models.engines.openvino_paged import EngineUnavailable
 from models.engines.parity import ParityFailed, torch_logits
 from models.errors import BrokenModel, ModelNotFound, UnsafeModel
 from models.manifest import intact, read_manifest
-from models.memory import make_room
+from models.memory import make_room, unload_all
 from models.prompts import render
 from models.pull import pull
 from models.registry import Registry
@@ -144,9 +144,29 @@ def test_the_three_ways_give_the_same_model(
     wanted = torch_logits(peft)(ids)
     np.testing.assert_allclose(loaded.engine.logits(ids), wanted, atol=1e-3)
     np.testing.assert_allclose(torch_logits(whole)(ids), wanted, atol=1e-3)
-    engine: Any = adapted_choice(loaded, home, "a").engine("openvino")
+    engine: Any = adapted_choice(chat.source.adapter, chat.folder, home, "a").engine("openvino")
     assert engine is not None
     assert np.corrcoef(engine.logits(ids).ravel(), wanted.ravel())[0, 1] > 0.995
+
+
+@needs_openvino
+def test_where_openvino_answers_torchs_weights_stay_on_the_disk(
+    made: dict[str, tuple[Path, torch.nn.Module]], base: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(made["a"][0], home).convert()
+    unload_all()
+
+    def load(*_: Any, **__: Any) -> None:
+        raise AssertionError("torch loads weights")
+
+    monkeypatch.setattr("models.loading._load_model", load)
+    for folder in (base, made["a"][0]):
+        chat = opened(folder, home)
+        chat.warm()
+        assert chat.invoke(QUESTION).usage_metadata["output_tokens"] > 0  # type: ignore[index]
+        assert chat.invoke(QUESTION, response_format={"type": "choice", "choice": ["yes"]}).content == "yes"
+        with pytest.raises(AssertionError, match="torch loads"):
+            opened(folder, home, engine="torch").invoke(QUESTION)
 
 
 @needs_openvino
@@ -155,7 +175,7 @@ def test_torch_serves_until_the_adapter_passed_its_check(
 ) -> None:
     chat = opened(made["a"][0], home)
     loaded = chat.load()
-    choice = adapted_choice(loaded, home, chat.model)
+    choice = adapted_choice(chat.source.adapter, chat.folder, home, chat.model)
     assert choice.engine() is None
     with pytest.raises(EngineUnavailable, match="is not checked there"):
         choice.engine("openvino")
@@ -175,7 +195,7 @@ def test_an_adapter_that_differs_there_stays_on_torch(
 ) -> None:
     chat = opened(made["a"][0], home)
     loaded = chat.load()
-    choice = adapted_choice(loaded, home, chat.model)
+    choice = adapted_choice(chat.source.adapter, chat.folder, home, chat.model)
     with monkeypatch.context() as patch:
         patch.setattr(type(loaded.engine), "logits", lambda self, ids: np.random.default_rng(0).random((len(ids), 400)))
         with pytest.raises(ParityFailed):

@@ -46,7 +46,7 @@ class ScriptedEngine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     made = ScriptedEngine()
-    monkeypatch.setattr(LocalChatModel, "_engine", lambda self, loaded: made)
+    monkeypatch.setattr(LocalChatModel, "_serving", lambda self: (self.load(), made))
     return made
 
 

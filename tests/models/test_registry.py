@@ -19,8 +19,8 @@ from models.catalog import find
 from models.chat import open_chat_model
 from models.engines.lora import AdapterMismatch
 from models.errors import BrokenModel, HomeNotWritable, ModelNotFound, UnsafeModel, WrongRole
-from models.manifest import read_manifest
-from models.registry import Registry
+from models.manifest import intact, read_manifest
+from models.registry import SHIPPED, Registry
 from models.registry_errors import (
     BadEntryName,
     BaseDiffers,
@@ -398,3 +398,14 @@ def test_the_first_entry_of_a_home_that_holds_other_models_already(
     (home / "models" / "smollm2-135m-instruct" / "0.1.2").mkdir(parents=True)  # prepared before anything was registered
     assert registry.add(classifier, "sentiment", "classify").label == "sentiment@1"
     assert [version.label for version in registry.versions()] == ["sentiment@1"]
+
+
+def test_what_ships_is_whole_and_reading_it_changes_no_file() -> None:
+    for manifest in SHIPPED.glob("*/*/MANIFEST.json"):
+        before = manifest.read_bytes()
+        found = read_manifest(manifest.parent)
+        assert found is not None
+        assert intact(manifest.parent, found)
+        assert manifest.read_bytes() == before
+        assert {path.name for path in manifest.parent.iterdir()} == {*found.files, "MANIFEST.json"}
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 40 * 10**6

@@ -117,7 +117,19 @@ def test_every_role_is_tried_or_says_why_not(
     assert status == 0
     assert [trial["role"] for trial in trials] == list(ROLES)
     ok = {trial["role"] for trial in trials if trial["ok"]}
-    assert ok == {"chat", "embed", "rerank", "classify", "zero-shot", "summarize", "extract", "features", "route"}
+    assert ok == {
+        "chat",
+        "embed",
+        "rerank",
+        "classify",
+        "zero-shot",
+        "translate",
+        "summarize",
+        "extract",
+        "features",
+        "route",
+        "support",
+    }
     for trial in trials:
         assert bool(trial["gave"]) == trial["ok"] or trial["role"] == "chat"
         assert trial["ok"] or trial["reason"]
@@ -154,7 +166,7 @@ def test_a_person_reads_sentences(
 def test_the_embedded_models_try_their_roles(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "try", "--json"]) == 0
     found = {trial["role"]: trial for trial in json.loads(capsys.readouterr().out)}
-    assert "Paris" in found["chat"]["gave"]
+    assert "Ida Holm" in found["chat"]["gave"]
     assert found["embed"]["gave"].startswith("384 numbers")
     assert "lighthouse" in found["rerank"]["gave"].split(";")[0]
     assert found["zero-shot"]["gave"].startswith("cooking")

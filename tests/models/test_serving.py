@@ -20,7 +20,6 @@ from models.roles import ROLES
 from models.serving import Roles, setting_of
 from models.tasks.open import Tasks
 from models.tasks.reranker import Reranker
-from models.tasks.similarity import Similarity
 from tests.models.tiny_tasks import save_bert
 
 GB = 10**9
@@ -42,7 +41,7 @@ def pretend_pulled(home: Path, name: str, source: Path) -> None:
 def test_each_origin_wins_over_the_next(tmp_path: Path, tiny_chat_folder: Path) -> None:
     home = tmp_path / "home"
     first = roles(home).serving("chat")
-    assert (first.name, first.origin) == ("smollm2-135m-instruct", "embedded")
+    assert (first.name, first.origin) == ("assistant@1", "shipped")
     pretend_pulled(home, "Qwen/Qwen3-0.6B", tiny_chat_folder)
     pulled = roles(home).serving("chat")
     assert (pulled.name, pulled.origin) == ("Qwen/Qwen3-0.6B", "profile")
@@ -68,12 +67,12 @@ def test_a_profile_serves_only_what_is_pulled_and_the_smaller_one_stands_in(
     assert found["chat"].mend == "hearth models pull Qwen/Qwen3-4B-Instruct-2507"
     assert found["summarize"].name == "Qwen/Qwen3-0.6B"
     assert found["embed"].origin == "embedded"
-    assert roles(tmp_path, DESK, profile="tiny").serving("chat").origin == "embedded"
+    assert roles(tmp_path, DESK, profile="tiny").serving("chat").origin == "shipped"
     weak = replace(LAPTOP, cores=1)
-    assert roles(tmp_path, weak).serving("chat").origin == "embedded"
+    assert roles(tmp_path, weak).serving("chat").origin == "shipped"
     damaged = next((tmp_path / "models").glob("Qwen--*/c0ffee/model.safetensors"))
     damaged.write_bytes(b"")
-    assert roles(tmp_path, DESK).serving("chat").origin == "embedded"
+    assert roles(tmp_path, DESK).serving("chat").origin == "shipped"
 
 
 def test_every_role_says_what_serves_it_or_why_nothing_does(tmp_path: Path) -> None:
@@ -81,7 +80,7 @@ def test_every_role_says_what_serves_it_or_why_nothing_does(tmp_path: Path) -> N
     assert [serving.role for serving in found] == list(ROLES)
     assert all(serving.reason for serving in found)
     nothing = {serving.role for serving in found if serving.origin == "nothing"}
-    assert nothing == {"classify", "translate", "entities", "vision", "speech", "fill-mask", "table-answer"}
+    assert nothing == {"classify", "entities", "vision", "speech", "fill-mask", "table-answer"}
     assert all(serving.mend for serving in found if serving.role in nothing)
     with pytest.raises(UnknownRole, match="translate"):
         roles(tmp_path).serving("translation")
@@ -109,17 +108,16 @@ def test_the_settings_of_a_house_are_asked_by_role(tmp_path: Path) -> None:
 def test_tasks_are_kept_and_a_promotion_is_taken_up(tmp_path: Path, float32: None) -> None:
     folder = save_bert(tmp_path / "model", BertForSequenceClassification, labels=["no"], window=48)
     tasks = Tasks(tmp_path, chat=pytest.fail, embeddings=lambda: SimpleNamespace(model="none"), roles=roles(tmp_path))
-    assert isinstance(tasks.ranker(), Similarity)
-    assert tasks.reranker() is None
-    Registry(tmp_path).add(folder, "judge", "rerank")
-    Registry(tmp_path).promote("judge")
+    assert tasks.ranker().name == "reranker@1"  # type: ignore[union-attr]  # the one that comes with Hearth
+    Registry(tmp_path).add(folder, "sorter", "rerank")
+    Registry(tmp_path).promote("sorter")
     first = tasks.ranker()
     assert isinstance(first, Reranker)
-    assert first.name == "judge@1"
+    assert first.name == "sorter@1"
     assert tasks.ranker() is first
-    Registry(tmp_path).add(folder, "judge", "rerank")
-    Registry(tmp_path).promote("judge")
-    assert tasks.ranker().name == "judge@2"  # type: ignore[union-attr]
+    Registry(tmp_path).add(folder, "sorter", "rerank")
+    Registry(tmp_path).promote("sorter")
+    assert tasks.ranker().name == "sorter@2"  # type: ignore[union-attr]
 
 
 def test_a_house_opens_what_serves_and_reranks_with_it(

@@ -104,8 +104,10 @@ def test_encoder_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert same["score"] == pytest.approx(1, abs=1e-4)
     ranked = run(capsys, "rank", "the quick fox", "a lazy dog", "the quick fox")
     assert [item["index"] for item in ranked] == [1, 0]
-    found = run(capsys, "extract", "The dog sleeps. The fox reads.", "--question", "The fox reads.")
-    assert (found["answer"], found["method"], found["start"]) == ("The fox reads.", "sentence", 16)
+    text = "The office moved to Oslo in March. The dog sleeps."
+    found = run(capsys, "extract", text, "--question", "Where did the office move?")
+    assert (found["method"], found["model"]) == ("span", "answers@1")
+    assert found["answer"] == text[found["start"] : found["end"]] == "Oslo"
     assert run(capsys, "language", "Wo ist der Bahnhof?")["language"] == "de"
 
 
@@ -147,7 +149,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         (["classify", " ", "--labels", "a,b"], "empty_text"),
         (["classify", "text", "--model", "no-such-model"], "model_not_found"),
         (["classify", "text", "--model", "smollm2-135m-instruct"], "wrong_role"),
-        (["translate", "text", "--to", "de"], "no_task_model"),
+        (["translate", "text", "--to", "cs"], "language_not_supported"),
         (["entities", "text"], "no_task_model"),
         (["fill-mask", "a ___"], "no_task_model"),
         (["summarize", "no/such/file.pdf"], "not_found"),
@@ -160,8 +162,8 @@ def test_named_failures(arguments: list[str], code: str, capsys: pytest.CaptureF
 
 
 def test_what_to_fetch_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["translate", "text", "--to", "de"])
-    assert "hearth models pull google-t5/t5-small" in capsys.readouterr().err
+    main(["translate", "text", "--to", "cs"])
+    assert "hearth models pull google/madlad400-3b-mt" in capsys.readouterr().err
 
 
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

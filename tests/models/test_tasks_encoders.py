@@ -18,13 +18,16 @@ from transformers import (
 )
 
 from models.embeddings import LocalEmbeddings
-from models.errors import PromptTooLong
+from models.errors import PromptTooLong, WrongRole
 from models.tasks.errors import EmptyText, NoMask
 from models.tasks.features import FeatureExtractor
 from models.tasks.fill_mask import MaskFiller
+from models.tasks.late import LATE
 from models.tasks.reranker import Reranker
 from models.tasks.similarity import Similarity
+from models.tasks.windows import windows_of
 from tests.models.tiny_tasks import long_text, save_bert
+from training.tasks.base import change_config
 
 
 @pytest.fixture
@@ -100,6 +103,47 @@ def test_a_long_passage_counts_with_its_best_window(tmp_path: Path, float32: Non
     whole = reranker.rerank("who ?", [" ".join(parts)])[0]
     assert 0 < whole < 1
     assert reranker.rerank("who ?", []) == []
+
+
+@pytest.fixture
+def late(tmp_path: Path, float32: None) -> Reranker:
+    folder = save_bert(tmp_path / "late", BertModel)
+    change_config(folder, {LATE: True})
+    return Reranker(str(folder), home=tmp_path)
+
+
+def nearest_words(folder: Path, query: str, text: str) -> list[float]:
+    """The cosine of each word of the query with its nearest token of the text, one by one."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), BertModel.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        asked, read = (
+            np.asarray(model(**tokenizer(one, return_tensors="pt")).last_hidden_state[0]) for one in (query, text)
+        )
+    return [max(float(word @ one / np.linalg.norm(word) / np.linalg.norm(one)) for one in read) for word in asked[1:-1]]
+
+
+def test_late_interaction_is_the_mean_of_each_words_nearest_word(late: Reranker) -> None:
+    query, texts = "who wrote notes", ["the river runs", "ada lovelace wrote notes in london", "fish"]
+    expected = [np.mean(nearest_words(late.folder, query, text)) for text in texts]
+    assert late.rerank(query, texts) == pytest.approx(expected, abs=1e-4)
+    assert [one.index for one in late.rank(query, texts)] == sorted(range(3), key=lambda index: -expected[index])
+
+
+def test_each_word_looks_in_every_window_of_a_long_passage(late: Reranker) -> None:
+    query, whole = "who wrote notes", long_text(100, 4)
+    tokenizer = late.load().tokenizer
+    windows = windows_of(tokenizer, [whole], window=late.window, stride=late.window // 8)
+    parts = [whole[window.offsets[1][0] : window.offsets[-2][1]] for window in windows]
+    assert len(parts) > 2
+    expected = np.max([nearest_words(late.folder, query, part) for part in parts], axis=0).mean()
+    assert late.rerank(query, [whole])[0] == pytest.approx(expected, abs=1e-3)
+    assert late.rerank(query, []) == []
+    assert len(late.rerank(whole, ["a passage"])) == 1  # of a long query the first window's words
+
+
+def test_an_encoder_that_was_not_trained_for_it_ranks_nothing(tmp_path: Path) -> None:
+    with pytest.raises(WrongRole):
+        Reranker(str(save_bert(tmp_path / "plain", BertModel)), home=tmp_path)
 
 
 def test_similarity_equals_the_encoder(tiny_encoder_folder: Path, tmp_path: Path) -> None:

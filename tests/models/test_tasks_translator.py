@@ -127,6 +127,16 @@ def test_the_source_language_is_found(tmp_path: Path, float32: None) -> None:
         translator("42", to="en")
 
 
+def test_a_language_that_the_model_does_not_know_is_named_instead_of_the_likest_it_knows(
+    tmp_path: Path, float32: None
+) -> None:
+    params = {f"translation_{pair}": {"prefix": ""} for pair in ("de_to_en", "hi_to_en", "en_to_fr")}
+    translator = Translator(str(save_t5(tmp_path / "t5", params=params)), home=tmp_path)
+    assert translator("Ein Mann mit einem Hut steht vor dem Haus.", to="en").source_language == "de"
+    with pytest.raises(LanguageNotSupported, match=r"from fr to en; .*`hearth models pull google/madlad400-3b-mt`"):
+        translator("Un homme avec un chapeau orange regardant quelque chose.", to="en")
+
+
 def test_the_same_language_is_given_back(tmp_path: Path, float32: None) -> None:
     translator = Translator(str(save_m2m(tmp_path / "m2m")), home=tmp_path)
     assert translator("the river", to="en", source="en").translation == "the river"

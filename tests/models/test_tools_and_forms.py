@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import torch
+from jsonschema import Draft202012Validator
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
@@ -248,6 +250,37 @@ def test_open_texts_share_the_tokens_and_stated_bounds_stay() -> None:
     assert closed["count"]["maximum"] == 10**15
     assert closed["kind"] == {"enum": ["a", "b"]}
     assert closed_schema(schema, 320)["additionalProperties"] is False
+
+
+def test_whatever_a_model_writes_is_whole_before_its_tokens_end(model: LocalChatModel) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "place": {"type": "string"},
+            "ratio": {"type": "number"},
+            "parts": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
+            "note": {"type": "string"},
+        },
+        "required": ["place", "ratio", "parts"],
+    }
+    tokenizer, most = model.load().tokenizer, 160
+    tools = [{"type": "function", "function": {"name": "put", "parameters": schema}}]
+    constraint = offer(tools, "put").constraint(most)
+    assert constraint is not None
+    chance = torch.Generator().manual_seed(3)
+    short = torch.tensor([len(tokenizer.decode([index])) == 1 for index in range(len(tokenizer))])
+    for _ in range(10):
+        processor = constraint.processor(tokenizer, len(tokenizer), [tokenizer.eos_token_id], most)
+        written: list[int] = []
+        while not written or written[-1] != tokenizer.eos_token_id:
+            scores = torch.rand(1, len(tokenizer), generator=chance) + short  # a letter or digit at a time
+            written.append(int(processor(torch.tensor([[0, *written]]), scores).argmax()))
+            assert len(written) <= most
+        parser = CallParser(["put"])
+        (chunk,) = parser.feed(tokenizer.decode(written[:-1]))
+        arguments = json.loads(chunk.tool_call_chunks[0]["args"] or "")
+        Draft202012Validator(schema).validate(arguments)
+        assert arguments["place"]  # an empty text would say that there is none
 
 
 def test_the_offer_follows_every_way_to_ask() -> None:

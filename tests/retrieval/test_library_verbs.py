@@ -88,7 +88,7 @@ def test_search_and_explain(hearth, folder: Path, capsys: pytest.CaptureFixture[
 def test_explain_shows_what_the_reranker_changed(hearth, library: Library, library_path: Path) -> None:  # type: ignore[no-untyped-def]
     class Shortest:
         def rerank(self, query: str, texts: list[str]) -> list[float]:
-            return [1 / len(text) for text in texts]
+            return [float(len(text) < 20) for text in texts]
 
     library.add_texts([TextDocument("long", "apple " * 20), TextDocument("short", "an apple pie")])
     assert "reranked" not in hearth("explain", "apple")[1]
@@ -100,7 +100,7 @@ def test_explain_shows_what_the_reranker_changed(hearth, library: Library, libra
         ("long", 2, 1),
     ]
     assert table.splitlines()[0].split()[:2] == ["reranked", "fused"]
-    assert table.splitlines()[1].split()[:3] == ["1", f"({1 / 12:.3f})", "2"]
+    assert table.splitlines()[1].split()[:3] == ["1", "(1.000)", "2"]
 
 
 @pytest.mark.parametrize("words", [("search", "x", "--top-k", "0"), ("search", "x", "--mode", "fast"), ("ingest",)])

@@ -15,6 +15,7 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 from retrieval import Library, LibraryRetriever, TextDocument
 from retrieval.analysis import TermCounts
 from retrieval.fusion import fuse
+from retrieval.records import SearchMode
 from tests.doubles import HashEmbeddings
 
 WORDS = [f"w{number:02}x" for number in range(60)]
@@ -208,25 +209,32 @@ def test_explain_shows_every_stage(filled: Library) -> None:
     assert [row["fused_rank"] for row in rows] == [1, 2, 3, 4, 5]
 
 
-def test_a_reranker_has_the_last_word(library_path: Path) -> None:
-    class Shortest:
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "sparse"])
+def test_a_rerankers_score_counts_beside_the_searchs_own(library_path: Path, mode: SearchMode) -> None:
+    shares = {"apple pie": 1.0, "apple apple apple": 0.02, "no fruit": 0.0}
+
+    class Given:
         def rerank(self, query: str, texts: list[str]) -> list[float]:
-            return [-float(len(text)) for text in texts]
+            return [shares[text] for text in texts]
 
-    with Library.open(library_path, HashEmbeddings(), Shortest()) as library:
-        library.add_texts([TextDocument("long", "apple " * 20), TextDocument("short", "apple")])
-        hits = library.search("apple", top_k=1)
-        assert [hit.metadata["document"] for hit in hits] == ["short"]
-        assert hits[0].metadata["score"] == hits[0].metadata["rerank_score"] == -5.0
+    with Library.open(library_path, HashEmbeddings(), Given()) as library:
+        library.add_texts([TextDocument(text, text) for text in shares])
+        own = {hit.page_content: hit.metadata["score"] for hit in library.search("apple", mode=mode, rerank=False)}
+        hits = library.search("apple", mode=mode)
+    most = max(1.0, *own.values())
+    expected = {text: (score / most + shares[text] / 2) / 1.5 for text, score in own.items()}
+    assert {hit.page_content: hit.metadata["score"] for hit in hits} == pytest.approx(expected)
+    assert [hit.page_content for hit in hits] == sorted(own, key=lambda text: -expected[text])
+    assert [hit.metadata["rerank_score"] for hit in hits] == [shares[hit.page_content] for hit in hits]
 
 
-def test_a_reranker_reads_the_first_thirty_and_leaves_the_rest_in_their_order(library_path: Path) -> None:
+def test_a_reranker_reads_the_first_twenty_and_leaves_the_rest_in_their_order(library_path: Path) -> None:
     class Backwards:
         read = 0
 
         def rerank(self, query: str, texts: list[str]) -> list[float]:
             self.read = len(texts)
-            return [float(place) for place in range(len(texts))]
+            return [10.0 * place for place in range(len(texts))]
 
     reranker = Backwards()
     with Library.open(library_path, HashEmbeddings(), reranker) as library:
@@ -235,12 +243,12 @@ def test_a_reranker_reads_the_first_thirty_and_leaves_the_rest_in_their_order(li
         assert library.reranks
         assert reranker.read == 0
         found = library.search(WORDS[1], top_k=40)
-        assert reranker.read == 30
-        assert [hit.id for hit in found] == plain[29::-1] + plain[30:]
-        assert [hit.metadata["rerank_rank"] for hit in found] == [*range(1, 31), *[None] * 10]
-        assert [hit.metadata["fused_rank"] for hit in found] == [*range(30, 0, -1), *range(31, 41)]
+        assert reranker.read == 20
+        assert [hit.id for hit in found] == plain[19::-1] + plain[20:]
+        assert [hit.metadata["rerank_rank"] for hit in found] == [*range(1, 21), *[None] * 20]
+        assert [hit.metadata["fused_rank"] for hit in found] == [*range(20, 0, -1), *range(21, 41)]
         assert [row["text"] for row in library.explain(WORDS[1], top_k=3)] == [hit.page_content for hit in found[:3]]
-        assert [hit.id for hit in library.search(WORDS[1], top_k=2)] == plain[29:27:-1]  # thirty are read for two, too
+        assert [hit.id for hit in library.search(WORDS[1], top_k=2)] == plain[19:17:-1]  # twenty are read for two, too
 
 
 class TestLibraryRetriever(RetrieversIntegrationTests):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from models.chat import open_chat_model
-from models.prompts import NOT_IN_PASSAGES, answer_messages, chat_messages, render, render_answer
+from models.prompts import NOT_IN_PASSAGES, answer_messages, call_messages, chat_messages, render, render_answer
+from models.tool_calls import openai_tool
 from tests.models.conftest import chat_tokenizer, save_tiny_chat
 from tests.training.tiny import tiny_recipe
 from training.data import load_data
@@ -112,6 +114,52 @@ def test_a_tool_call_is_rendered_as_the_template_says_and_ends() -> None:
     assert tokenizer.decode(written) == (
         '<tool_call>\n{"name": "find", "arguments": {"q": "x"}}\n</tool_call><|im_end|>'
     )
+
+
+AREA = {
+    "id": "area",
+    "question": [[{"role": "user", "content": "Area of a triangle, base 10, height 5?"}]],
+    "function": [
+        {"name": "volume", "description": "", "parameters": {"type": "dict", "properties": {}}},
+        {
+            "name": "area",
+            "description": "Area of a triangle.",
+            "parameters": {
+                "type": "dict",
+                "properties": {"base": {"type": "float"}, "at": {"type": "dict"}, "unit": {"type": "string"}},
+                "required": ["base"],
+            },
+        },
+    ],
+    "ground_truth": [{"area": {"base": [10, 10.0], "at": [{"x": [5], "y": ["", 2]}], "unit": ["", "cm"]}}],
+}
+
+
+def test_a_call_is_learned_as_the_assistant_asks_for_it(tmp_path: Path) -> None:
+    task = chat_task(tmp_path)
+    task.attach(task.tokenizer, 4096)
+    row = row_of(AREA)
+    shown = task.example(task.feature(row))
+    before, learned = shown.split("⟦")
+    assert learned == (
+        '<tool_call>\n{"name": "area", "arguments": {"base": 10, "at": {"x": 5}}}\n</tool_call><|im_end|>⟧'
+    )
+    messages = call_messages("Area of a triangle, base 10, height 5?")
+    tool = openai_tool(AREA["function"][1])  # type: ignore[index]
+    assert before == task.tokenizer.decode(render(task.tokenizer, messages, model="tiny", tools=[tool]))
+    assert tool["function"]["parameters"]["properties"]["base"] == {"type": "number"}
+    with pytest.raises(ValueError, match="none of the row's functions"):
+        row_of({**AREA, "function": []})
+    with pytest.raises(ValueError, match="no call to learn"):
+        row_of({**AREA, "ground_truth": None})
+
+
+def test_what_is_called_is_judged_in_the_form_that_was_learned(tmp_path: Path) -> None:
+    folder = save_tiny_chat(tmp_path / "chat", context=2048)
+    [said] = chat_task(tmp_path).predict(folder, tmp_path, [row_of(AREA)])
+    called = json.loads(said["answer"])
+    assert called["name"] == "area"
+    assert isinstance(called["arguments"]["base"], (int, float))
 
 
 def test_the_loss_counts_the_marked_tokens_and_no_others(tmp_path: Path, tiny_chat_folder: Path) -> None:

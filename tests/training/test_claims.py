@@ -186,7 +186,7 @@ def test_true_and_false_claims_are_as_many_and_say_their_kind() -> None:
     assert Counter(row["label"] for row in rows) == {SUPPORTED: len(rows) / 2, UNSUPPORTED: len(rows) / 2}
     assert {row["kind"][0] for row in rows if row["label"] == SUPPORTED} <= {"answer", "sentence"}
     assert {row["kind"][0] for row in rows} > {"answer", "another answer", "unanswerable", "sentence"}
-    assert {row["title"] for row in rows} == {"Harbour", "Railway station", "Articles"}
+    assert {row["title"] for row in rows} == {"Harbour", "Railway_station", "Articles"}
 
 
 def test_no_false_claim_gives_an_accepted_answer_or_stands_in_its_passage() -> None:
@@ -214,7 +214,7 @@ def test_a_passage_is_whole_sentences_of_its_text_with_the_answer_inside() -> No
 
 
 def test_another_passage_is_of_the_same_part_and_lacks_the_claim() -> None:
-    parts = {"Harbour": "train", "Railway station": "test", "Articles": "test"}
+    parts = {"Harbour": "train", "Railway_station": "test", "Articles": "test"}
     for seed in range(40):
         layout = ClaimRows(seed, 8, parts.__getitem__)
         for row in (claim for source in ASKED for claim in layout(source)):

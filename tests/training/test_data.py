@@ -13,7 +13,7 @@ import pytest
 
 from tests.training.conftest import opinions, write_rows
 from training.checks import check_data
-from training.data import Column, load_data
+from training.data import Column, load_data, part_of_group
 from training.errors import (
     BadLabel,
     ColumnMissing,
@@ -84,6 +84,23 @@ def test_rows_of_one_group_stay_together(opinion_recipe: Make, tmp_path: Path) -
     titles = {name: {title_of[row["text"]] for row in part} for name, part in splits.items()}
     assert sum(map(len, titles.values())) == 15
     assert all(titles.values())
+
+
+def test_rows_are_kept_together_by_the_first_of_several_columns_that_they_have(
+    opinion_recipe: Make, tmp_path: Path
+) -> None:
+    rows = [
+        row | ({"title": str(index % 7)} if index % 2 else {"id": str(index)}) for index, row in enumerate(opinions(60))
+    ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    recipe = opinion_recipe(data__split={"by": ["title", "id"], "validation": 0.3, "test": 0.3})
+    splits = loaded(recipe, tmp_path)
+    for part, name in ((part, name) for name, part in splits.items()):
+        for row in part:
+            source = rows[row["_line"] - 1]
+            assert part_of_group(recipe, source.get("title", source.get("id"))) == name
+    with pytest.raises(ColumnMissing, match="page or title"):
+        loaded(opinion_recipe(data__split={"by": ["page", "title"]}), tmp_path)
 
 
 def test_the_fingerprint_follows_the_rows_and_not_the_files(opinion_recipe: Make, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "masked-language-model": (TEXTS, NEW),
     "sentence-embeddings": (matching_rows(40), {"mine": "words", "hard": 1}),
     "sentence-similarity": (PAIRS, {}),
+    "late-reranking": (matching_rows(40), {"keywords": 0.5, "candidates": 4}),
     "reranking": (matching_rows(40), {"mine": "vectors", "hard": 2, "candidates": 4}),
 }
 
@@ -41,7 +42,7 @@ def recipe_of(tmp_path: Path, bert: Path, encoder_folder: Path, monkeypatch: pyt
 
     def make(kind: str, **training: Any) -> Recipe:
         rows, options = KINDS[kind]
-        sentences = kind.startswith("sentence")
+        sentences = kind.startswith(("sentence", "late"))
         base = None if kind == "masked-language-model" else encoder_folder if sentences else bert
         task = {"kind": kind, **options}
         return tiny_recipe(tmp_path, base, rows, task, data=LOOSE, training={"steps": 4, **training})

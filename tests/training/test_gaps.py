@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from models.tasks.askable import askable
 from tests.training.conftest import write_rows
 from tests.training.tiny import tiny_recipe
 from training.data import load_data
-from training.gaps import LONGEST_PARAGRAPH, SHORTEST_PARAGRAPH, askable, gap_questions
+from training.gaps import LONGEST_PARAGRAPH, SHORTEST_PARAGRAPH, gap_questions
 from training.tasks import open_task
 
 HARBOUR = (

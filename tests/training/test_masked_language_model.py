@@ -117,7 +117,7 @@ def test_a_tiny_model_from_scratch_fills_gaps(kind: str, tmp_path: Path) -> None
         "tokenizer": {"kind": kind, "size": 300},
         "model": {"width": 32, "inner": 64, "layers": 2, "heads": 2, "dropout": 0.0, "window": 24},
     }
-    training = {"steps": 120 if kind == "wordpiece" else 8, "learning_rate": 1e-2}
+    training = {"steps": 250 if kind == "wordpiece" else 8, "learning_rate": 1e-2}
     recipe = tiny_recipe(tmp_path, None, rows, task, data={"limits": {"leaks": 1.0}}, training=training)
     report = run(recipe, home=tmp_path, folder=tmp_path / "run")
     assert report["training"]["last_loss"] < report["training"]["first_loss"]

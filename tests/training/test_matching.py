@@ -24,6 +24,7 @@ from training.learner import make_learner
 from training.mining import by_vectors, by_words, hard_negatives, places
 from training.run import run
 from training.tasks import open_task
+from training.tasks.late_reranking import LateReranking, keywords_of, queries_of
 from training.tasks.reranking import Reranking
 from training.tasks.sentence_embeddings import SentenceEmbeddings
 from training.tasks.sentence_similarity import SentenceSimilarity
@@ -203,6 +204,73 @@ def test_an_adapter_is_saved_inside_its_base(tmp_path: Path, encoder_folder: Pat
     assert wanted == pytest.approx(np.array(served), abs=1e-4)  # random adapters of 0.3 multiply what rounding leaves
     before = LocalEmbeddings(str(encoder_folder), home=tmp_path, engine="torch").embed_documents(POOL)
     assert np.abs(np.array(before) - wanted).max() > 0.01
+
+
+def late_task(folder: Path, base: Path, **options: Any) -> LateReranking:
+    rows = [{"text": "fox", "positives": "the quick brown fox"}]
+    task = open_task(tiny_recipe(folder, base, rows, {"kind": "late-reranking", "mine": "no", **options}))
+    assert isinstance(task, LateReranking)
+    model = type("Model", (), {"config": type("C", (), {"to_dict": lambda self: {"hidden_size": 16}})()})()
+    task.see(model, folder, False)
+    task.attach(AutoTokenizer.from_pretrained(base), 32)
+    return task
+
+
+def test_the_late_loss_by_hand(tmp_path: Path, encoder_folder: Path) -> None:
+    task = late_task(tmp_path, encoder_folder, temperature=0.5)
+    start, end = task.tokenizer.cls_token_id, task.tokenizer.sep_token_id
+    one = {"input_ids": [start, 11, 12, end], "keywords": [11], "positives": [[13, 14]], "negatives": []}
+    two = {"input_ids": [start, 12, end], "keywords": [12], "positives": [[14]], "negatives": []}
+    vectors = {11: [1.0, 0.0], 12: [0.0, 2.0], 13: [3.0, 4.0], 14: [0.0, 1.0], start: [9.0, 9.0], end: [5.0, 1.0]}
+    # words 11 and 12 are as near to the first text as 0.6 and 1, to the second as 0 and 1; padding is near to nothing
+    batch = task.collate([one, two], 0)
+    first = -math.log(math.exp(0.8 / 0.5) / (math.exp(0.8 / 0.5) + math.exp(0.5 / 0.5)))
+    by_hand = first + math.log(2)  # word 12 is as near to both
+    assert task.loss(Given(vectors | {0: [0.0, 0.0]}), batch).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_queries_are_shown_as_keywords_as_often_as_asked_for(tmp_path: Path, encoder_folder: Path) -> None:
+    assert keywords_of("What is the speed-up of the A380's wing?") == "speed-up A380's wing"
+    assert keywords_of("who is it?") == "who is it?"
+    row = {"text": "what is the quick fox", "positives": [POOL[0]]}
+    lengths = {}
+    for share in (0.0, 0.5, 1.0):
+        task = late_task(tmp_path, encoder_folder, keywords=share)
+        feature = next(iter(task.features([row])))
+        lengths[share] = {task.collate([feature], seed)["query_ids"].shape[1] for seed in range(30)}
+    long, short = len(feature["input_ids"]), len(feature["keywords"])
+    assert short < long
+    assert lengths == {0.0: {long}, 0.5: {long, short}, 1.0: {short}}
+
+
+def test_queries_are_read_from_every_known_layout() -> None:
+    assert queries_of({"title": "T", "question": "q", "context": "c", "answers": []}) == [
+        {"text": "q", "positives": "c", "title": "T"}
+    ]
+    assert queries_of({"text": "q", "long_answer": "c"}) == [{"text": "q", "positives": "c"}]
+    assert queries_of({"title": "T", "source": ["a.", "b."], "target": ["s"]}) == [
+        {"text": text, "positives": "a. b.", "title": "T"} for text in ("T", "s")
+    ]
+    given = {"text": "q", "positives": ["c"], "negatives": ["d"]}
+    assert queries_of(given) == [given]
+    with pytest.raises(ValueError, match="'speech'"):
+        queries_of({"speech": "x"})
+
+
+@pytest.mark.usefixtures("float32", "no_kept_models")
+def test_a_tiny_late_reranker_learns_and_is_served_as_an_adapter(tmp_path: Path, encoder_folder: Path) -> None:
+    task = {"kind": "late-reranking", "temperature": 0.05, "candidates": 4}
+    training = {"steps": 100, "learning_rate": 1e-2}
+    method = {"kind": "lora", "rank": 8, "alpha": 16}
+    texts = {"fox": "quick brown", "dog": "lazy jumps", "manual": "reads over", "machine": "numbers name"}
+    rows = [{"text": f"{asked} {number}", "positives": texts[asked]} for number in range(30) for asked in texts]
+    recipe = tiny_recipe(tmp_path, encoder_folder, rows, task, training=training, method=method)
+    report = run(recipe, home=tmp_path, folder=tmp_path / "run")
+    assert report["training"]["last_loss"] < report["training"]["first_loss"]
+    assert report["model"]["score"] > report["baseline"]["score"]
+    served = Reranker(str(tmp_path / "run" / "model"), home=tmp_path)
+    assert list((tmp_path / "run" / "model").glob("adapter_model.*"))
+    assert served.rank("fox 3", ["numbers name", "quick brown"])[0].text == "quick brown"
 
 
 def test_the_order_of_pairs_is_learned_by_hand(tmp_path: Path, encoder_folder: Path) -> None:

@@ -101,6 +101,14 @@ def same(one: Path, other: Path) -> None:
     assert not all(torch.equal(first[name], second[name]) for name in first), "were those two processes?"
 
 
+def test_runs_of_two_number_formats_may_follow_each_other(steady: Path, tmp_path: Path) -> None:
+    """Accelerate keeps the first format for the process unless it is told to forget it."""
+    for precision in ("bf16", "fp32"):
+        recipe = recipe_file(tmp_path, steady, precision=precision)
+        run(load_recipe(recipe), home=tmp_path / "home", folder=tmp_path / precision)
+        assert len(losses(tmp_path / precision)) == STEPS
+
+
 @pytest.mark.cluster
 @pytest.mark.parametrize("loop", ["accelerate", "trainer"])
 def test_two_processes_learn_what_one_does(loop: str, steady: Path, tmp_path: Path) -> None:

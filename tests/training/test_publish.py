@@ -37,6 +37,8 @@ def test_a_run_becomes_a_candidate_and_then_serves(method: str, opinion_recipe: 
     report = run(recipe, home=tmp_path, folder=tmp_path / "run")
     published = publish(tmp_path / "run", home=tmp_path)
     assert (published["name"], published["role"]) == ("opinions@1", "classify")
+    assert json.loads((tmp_path / "run" / "published.json").read_text()) == published
+    assert all(one["said"]["label"] != one["row"]["label"][0] for one in report["worst"])
     registry = Registry(tmp_path)
     version = registry.resolve("opinions")
     assert version.aliases == ("candidate",)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from models.tasks.familiarity import Familiarity
+from models.tasks.translation_families import least_familiar
 from models.tasks.translator import Translator
 from tests.training.conftest import write_rows
 from training.averaging import Averaging
@@ -102,6 +104,25 @@ def test_a_translator_from_nothing_learns_and_serves(toy: Callable[..., Recipe],
     assert served.languages == (("en",), ("de",))
     assert served("old tree and new house", to="German").translation.split()[:2] == ["alt", "Baum"]
     assert json.loads((folder / "generation_config.json").read_text())["num_beams"] == 2
+    assert served.narrow
+    assert served("new house and red tree", to="de").advice == ""
+    unlike = served("Zurich quietly jumped over my examples", to="de")
+    assert "`hearth models pull google/madlad400-3b-mt`" in unlike.advice
+    assert unlike.to_json()["advice"] == unlike.advice
+
+
+def test_a_translator_says_of_each_language_what_97_of_100_texts_reach(
+    toy: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe = toy(task__pairs=["en-de", "de-en"], data__split={"validation": 0.5})
+    task, learner, splits = prepared(recipe, tmp_path)
+    learner.save(tmp_path / "model", task)
+    least = least_familiar(json.loads((tmp_path / "model" / "config.json").read_text()))
+    measure = Familiarity(task.tokenizer)
+    for language, pair in (("en", ("en", "de")), ("de", ("de", "en"))):
+        texts = [row["text"] for row in splits.validation if row["from"] == language]
+        below = sum(measure(text) < least[pair] for text in texts) / len(texts)
+        assert 0.01 <= below <= 0.04
 
 
 def test_the_encoder_reads_in_training_what_it_reads_in_serving(toy: Callable[..., Recipe], tmp_path: Path) -> None:
@@ -182,6 +203,29 @@ def test_rows_in_other_forms_and_rows_without_a_language(toy: Callable[..., Reci
     task = open_task(toy(data__train="bad.jsonl"))
     with pytest.raises(DataError, match=r"bad\.jsonl, line 1: there is no column 'de' for the pair en-de"):
         load_data(task.recipe, task.columns, tmp_path / "read2", task.layout)
+
+
+def test_a_row_gives_the_pairs_of_which_it_has_both_languages(toy: Callable[..., Recipe], tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", [{"en": "red", "de": "rot", "fr": "rouge"}, {"hi": "लाल", "en": "red"}])
+    task = open_task(toy(task__pairs=["en-de", "de-en", "hi-en"]))
+    splits = load_data(task.recipe, task.columns, tmp_path / "read", task.layout)
+    found = [(row["from"], row["to"], row["text"], row["references"]) for row in splits.train]
+    assert found == [
+        ("en", "de", "red", ["rot"]), ("de", "en", "rot", ["red"]), ("hi", "en", "लाल", ["red"])
+    ]  # fmt: skip
+
+
+def test_scores_are_given_by_pair_where_there_are_several(toy: Callable[..., Recipe]) -> None:
+    task = open_task(toy(task__pairs=["en-de", "de-en"]))
+    rows = [
+        {"text": "red old house", "references": ["ein rotes altes Haus"], "from": "en", "to": "de"},
+        {"text": "ein altes Haus", "references": ["one old house here"], "from": "de", "to": "en"},
+    ]
+    said: list[dict[str, Any]] = [{"translation": "ein rotes altes Haus"}, {"translation": "nothing of it right"}]
+    scores = task.scores(rows, said)
+    assert scores["bleu_en-de"] == pytest.approx(1.0)
+    assert scores["bleu_de-en"] < 0.1 < scores["bleu"] < 1.0
+    assert set(task.scores(rows[:1], said[:1])) == {"bleu", "chrf", "bleu_lowercased"}
 
 
 def test_all_pairs_of_one_row_stay_in_one_part(toy: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -30,6 +30,36 @@ def logits_at(model: Any, positions: torch.Tensor, **inputs: Any) -> torch.Tenso
     return logits
 
 
+def loss_at(
+    model: Any, positions: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0, **inputs: Any
+) -> torch.Tensor:
+    """`label_loss` of `logits_at` for an encoder-decoder, by slices that never hold all logits at once.
+
+    Args:
+        model: Wrapped or not; its head is one linear layer without a bias of its own.
+        positions: True where its output has a label, of shape (rows, width).
+        labels: The tokens wanted there, of shape (positions that are true,).
+        smoothing: As `label_loss` takes it.
+        inputs: What the model's forward takes.
+    """
+    from training.tasks.head_loss import head_loss
+
+    read: list[torch.Tensor] = []
+
+    def keep(module: Any, args: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        read.append(args[0][positions])
+        return args[0][:1, :1]  # so that the model's own head has next to nothing to do
+
+    head = _head(model)
+    hook = head.register_forward_pre_hook(keep)
+    try:
+        model(**inputs, use_cache=False)
+    finally:
+        hook.remove()
+    bias = getattr(_inner(model), "final_logits_bias", None)
+    return head_loss(read[0], head.weight, None if bias is None else bias.reshape(-1), labels, smoothing)
+
+
 def label_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
     """The cross-entropy summed over labels; `smoothing` gives that share of the weight to all tokens alike."""
     from torch.nn import functional
@@ -49,7 +79,11 @@ def cut_to(ids: list[int], most: int) -> list[int]:
 
 def _head(model: Any) -> Any:
     """The layer that makes logits, beneath whatever wraps the model."""
+    return _inner(model).get_output_embeddings()
+
+
+def _inner(model: Any) -> Any:
     from accelerate.utils import extract_model_from_parallel
 
     inner = extract_model_from_parallel(model)
-    return getattr(inner, "get_base_model", lambda: inner)().get_output_embeddings()
+    return getattr(inner, "get_base_model", lambda: inner)()

@@ -32,10 +32,15 @@ Losses = Callable[[Sequence[Sequence[int]], Sequence[Sequence[int]]], list[list[
 
 @dataclass(frozen=True)
 class NewEncoder:
-    """Keys of `[task.model]`, where the recipe names no base: a BERT of these sizes; `window` in tokens."""
+    """Keys of `[task.model]`, where the recipe names no base: a ModernBERT of these sizes; `window` in tokens.
+
+    Its rotary positions are why: a BERT, which must learn its positions, found nothing but the tokens' frequencies
+    where this one had left them behind after 200 steps (training/LOG.md).
+    Source: Warner et al. 2024, https://arxiv.org/abs/2412.13663.
+    """
 
     width: int = 256
-    inner: int = 1024
+    inner: int = 512
     layers: int = 4
     heads: int = 4
     dropout: float = 0.1
@@ -80,16 +85,21 @@ class MaskedLanguageModel(Task):
     def _new_config(self, tokenizer: Any) -> dict[str, Any]:
         new: NewEncoder = self.options.model
         return {
-            "model_type": "bert",
+            "model_type": "modernbert",
             "vocab_size": len(tokenizer),
             "hidden_size": new.width,
             "intermediate_size": new.inner,
             "num_hidden_layers": new.layers,
             "num_attention_heads": new.heads,
-            "hidden_dropout_prob": new.dropout,
-            "attention_probs_dropout_prob": new.dropout,
+            "embedding_dropout": new.dropout,
+            "mlp_dropout": new.dropout,
+            "attention_dropout": new.dropout,
             "max_position_embeddings": new.window,
             "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": tokenizer.cls_token_id,
+            "cls_token_id": tokenizer.cls_token_id,
+            "eos_token_id": tokenizer.sep_token_id,
+            "sep_token_id": tokenizer.sep_token_id,
         }
 
     def feature(self, row: Row) -> dict[str, Any]:

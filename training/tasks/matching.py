@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +13,9 @@ from training.mining import NEAR, Search, by_vectors, by_words, hard_negatives, 
 from training.tasks.base import Prediction, Row, Task
 
 if TYPE_CHECKING:
+    import numpy as np
     from langchain_core.embeddings import Embeddings
+    from numpy.typing import NDArray
 
 _K = 10
 
@@ -133,4 +135,31 @@ def ranked(search: Search, pool: Sequence[str], rows: Sequence[Row]) -> list[Pre
         for row, scores in zip(part, search([row["text"] for row in part]), strict=True):
             own = sorted({at[text] for text in row["positives"]})
             said.append({"places": places(scores, own), "first": pool[int(scores.argmax())]})
+    return said
+
+
+def among_candidates(
+    pool: Sequence[str],
+    rows: Sequence[Row],
+    count: int,
+    rank: Callable[[str, Sequence[str]], Sequence[float]] | None = None,
+) -> list[Prediction]:
+    """At which places the rows' own texts stand among their candidates: the first `count` by BM25, and their own.
+
+    `rank` scores texts for a query; without one they stay in BM25's order.
+    """
+    import numpy as np
+
+    at = {text: index for index, text in enumerate(pool)}
+    search = by_words(pool)
+    said = []
+    for row in rows:
+        scores: NDArray[np.float64] = search([row["text"]])[0]
+        own = {at[text] for text in row["positives"]}
+        given = {at[text] for text in row.get("negatives") or ()}
+        first = np.argsort(-scores, kind="stable")[:count]
+        chosen = sorted({*map(int, first), *own, *given})
+        found = scores[chosen] if rank is None else np.asarray(rank(row["text"], [pool[index] for index in chosen]))
+        wanted = [place for place, index in enumerate(chosen) if index in own]
+        said.append({"places": places(found, wanted), "first": pool[chosen[int(found.argmax())]]})
     return said

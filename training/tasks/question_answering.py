@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from training.data import LINE, SOURCE, Column, Layout, Part, Splits
 from training.errors import OneClass, TooLong
@@ -45,7 +45,7 @@ class QuestionAnswering(Task):
     role = "extract"
     auto_class = "AutoModelForQuestionAnswering"
     metric = "f1"
-    Options = _Options
+    Options: ClassVar[type] = _Options
     simple_rule = "no answer, or the sentence that shares most words with the question, by what training rows say"
 
     @property

@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from training.data import LINE, SOURCE, Part
 from training.errors import MissingKey, TooLong
-from training.mining import by_words, places
 from training.recipe import Recipe
 from training.tasks.base import Prediction, Row, padded_inputs
-from training.tasks.matching import Matching, MatchingOptions
+from training.tasks.matching import Matching, MatchingOptions, among_candidates
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -118,29 +115,12 @@ class Reranking(Matching):
         from models.tasks.reranker import Reranker
 
         served = Reranker(str(folder), home=home)
-        return self._ranked(rows, lambda row, texts, found: served.rerank(row["text"], texts))
+        return among_candidates(
+            self.pool(rows, whole=True), rows, self.options.candidates, lambda query, texts: served.rerank(query, texts)
+        )
 
     def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
-        return self._ranked(rows, lambda row, texts, found: found)
-
-    def _ranked(self, rows: Sequence[Row], rank: Any) -> list[Prediction]:
-        """At which places the rows' own texts stand among their candidates; `rank` is given BM25's scores of these."""
-        import numpy as np
-
-        pool = self.pool(rows, whole=True)
-        at = {text: index for index, text in enumerate(pool)}
-        search = by_words(pool)
-        said = []
-        for row in rows:
-            scores: NDArray[np.float64] = search([row["text"]])[0]
-            own = {at[text] for text in row["positives"]}
-            given = {at[text] for text in row.get("negatives") or ()}
-            first = np.argsort(-scores, kind="stable")[: self.options.candidates]
-            chosen = sorted({*map(int, first), *own, *given})
-            found = np.asarray(rank(row, [pool[index] for index in chosen], scores[chosen]))
-            wanted = [place for place, index in enumerate(chosen) if index in own]
-            said.append({"places": places(found, wanted), "first": pool[chosen[int(found.argmax())]]})
-        return said
+        return among_candidates(self.pool(rows, whole=True), rows, self.options.candidates)
 
     def example(self, feature: Mapping[str, Any]) -> str:
         right, wrong = (

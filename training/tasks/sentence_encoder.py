@@ -92,12 +92,13 @@ class SentenceEncoder(Task):
         """The vectors of length 1 of a batch's texts, shape (texts, size), in float32."""
         from torch.nn import functional
 
+        from models.tasks.features import mean_vectors
+
         mask = batch[f"{name}_mask"]
         states = model(input_ids=batch[f"{name}_ids"], attention_mask=mask).last_hidden_state.float()
         if self.pooling == "first":
             return functional.normalize(states[:, 0], dim=-1)
-        kept = mask.unsqueeze(-1).float()
-        return functional.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
+        return mean_vectors(states, mask)
 
     def simple_predictions(self, train: Part, rows: Sequence[Row]) -> list[Prediction]:
         return self.predict(self._files.folder, self._home, rows)

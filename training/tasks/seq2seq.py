@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.scratch import Scratch
 from training.tasks.base import IGNORED, Row, Task, change_config, change_json, padded, padded_inputs
-from training.tasks.generating import cut_to, label_count, label_loss, logits_at
+from training.tasks.generating import cut_to, label_count, loss_at
 from training.tokenizers import FORMS, TokenizerOptions
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 class NewEncoderDecoder:
     """Keys of `[task.model]`, where the recipe names no base.
 
-    `width` is that of embeddings and layers, `inner` that of the feed-forward part, `layers` the number on each side;
-    one matrix embeds source and target and makes the logits. `window` is the most tokens of a text.
+    `width` is that of embeddings and layers, `inner` that of the feed-forward part, `layers` the number on each side
+    or, with `decoder_layers`, the encoder's (a shallow decoder writes sooner); one matrix embeds source and target and
+    makes the logits. `window` is the most tokens of a text.
     """
 
     width: int = 256
     inner: int = 1024
     layers: int = 4
+    decoder_layers: int | None = None
     heads: int = 4
     dropout: float = 0.1
     window: int = 256
@@ -69,10 +71,11 @@ class Seq2Seq(Task):
 
     def _new_config(self, tokenizer: Any) -> dict[str, Any]:
         new: NewEncoderDecoder = self.options.model
+        depth = {"encoder": new.layers, "decoder": new.decoder_layers or new.layers}
         sides = {
             f"{side}_{name}": value
-            for side in ("encoder", "decoder")
-            for name, value in (("layers", new.layers), ("attention_heads", new.heads), ("ffn_dim", new.inner))
+            for side in depth
+            for name, value in (("layers", depth[side]), ("attention_heads", new.heads), ("ffn_dim", new.inner))
         }
         return sides | {
             # Layer norms stand first in every block. With Marian's, which stand last, the tokens of small encoders fell
@@ -119,8 +122,8 @@ class Seq2Seq(Task):
         learned = labels != IGNORED
         shifted = _shifted(labels, self.base_config)
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        logits = logits_at(model, learned, **inputs, decoder_input_ids=shifted)
-        return label_loss(logits, labels[learned], self.recipe.training.label_smoothing)
+        smoothing = self.recipe.training.label_smoothing
+        return loss_at(model, learned, labels[learned], smoothing, **inputs, decoder_input_ids=shifted)
 
     def model_files(self, folder: Path) -> None:
         change_config(folder, {"task_specific_params": self.specific()} if self.specific() else {})

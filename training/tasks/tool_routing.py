@@ -113,7 +113,7 @@ class ToolRouting(Task):
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         from torch.nn import functional
 
-        from models.tasks.router import mean_vectors
+        from models.tasks.features import mean_vectors
 
         def vectors(name: str) -> torch.Tensor:
             mask = batch[f"{name}_mask"]

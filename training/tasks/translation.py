@@ -6,6 +6,7 @@ and `to`.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,20 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.data import Column, Layout, Part, Splits
-from training.tasks.base import Prediction, Row
+from training.tasks.base import Prediction, Row, change_config
 from training.tasks.seq2seq import Seq2Seq, WritingOptions
 
 if TYPE_CHECKING:
     from models.tasks.translation_families import Family
     from training.evaluation import Tally
 
+_UNFAMILIAR = 3.0  # percent of the texts held out that the served class may call unlike those it was trained on
+_MEASURED = 1000
+
 
 @dataclass(frozen=True)
 class Options(WritingOptions):
     """Keys of `[task]`, beside those of all encoder-decoders.
 
-    `pairs` such as ["en-de", "de-en"] make a row with a column a language into one example a pair; `prefixes` such as
-    {"en-de" = "translate English to German: "} tell a base its languages, where it does not know them by itself.
+    `pairs` such as ["en-de", "de-en"] make a row with a column a language into one example a pair, for those pairs of
+    which it has both languages; `prefixes` such as {"en-de" = "translate English to German: "} tell a base its
+    languages, where it does not know them by itself.
     """
 
     pairs: tuple[str, ...] = ()
@@ -42,6 +47,7 @@ class Translation(Seq2Seq):
     simple_rule = "the text left as it is"
     Options = Options
     pairs: tuple[tuple[str, str], ...] = ()
+    _known: dict[str, list[str]]
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -54,6 +60,7 @@ class Translation(Seq2Seq):
     def prepare(self, splits: Splits) -> None:
         found = dict.fromkeys(zip(splits.train.column("from"), splits.train.column("to"), strict=True))
         self.pairs = tuple(sorted(found))
+        self._known = _texts_of(splits)
 
     def specific(self) -> dict[str, Any]:
         prefixes = self.options.prefixes
@@ -62,7 +69,25 @@ class Translation(Seq2Seq):
                 return {}
             several = len({target for _, target in self.pairs}) > 1
             prefixes = {f"{source}-{to}": f"{_token(to)} " if several else "" for source, to in self.pairs}
-        return {f"translation_{pair.replace('-', '_to_')}": {"prefix": prefix} for pair, prefix in prefixes.items()}
+        return {_key(*pair.split("-", 1)): {"prefix": prefix} for pair, prefix in prefixes.items()}
+
+    def model_files(self, folder: Path) -> None:
+        super().model_files(folder)
+        if self.recipe.base is None and self.options.tokenizer.kind == "unigram":
+            least = {language: self._least_familiar(language) for language in dict(self.pairs)}
+            facts = {key: dict(value) for key, value in self.specific().items()}
+            for source, target in self.pairs:
+                facts.setdefault(_key(source, target), {})["least_familiar"] = least[source]
+            change_config(folder, {"task_specific_params": facts})
+
+    def _least_familiar(self, language: str) -> float:
+        """What nearly all texts of the language here reach; the served class tells of those that do not."""
+        import numpy as np
+
+        from models.tasks.familiarity import Familiarity
+
+        measure = Familiarity(self.tokenizer)
+        return round(float(np.percentile([measure(text) for text in self._known[language]], _UNFAMILIAR)), 3)
 
     def special_tokens(self) -> Sequence[str]:
         targets = sorted({target for _, target in self.pairs})
@@ -103,12 +128,14 @@ class Translation(Seq2Seq):
         return [{"translation": row["text"]} for row in rows]
 
     def scores(self, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, float]:
-        from models.task_metrics import translation_scores
-
-        said, wanted = _said(predictions), [row["references"] for row in rows]
-        exact, lowercased = (translation_scores(said, wanted, lowercase=lower) for lower in (False, True))
-        values = {"bleu": exact["bleu"], "chrf": exact["chrf"], "bleu_lowercased": lowercased["bleu"]}
-        return {name: float(value) for name, value in values.items()}
+        pairs = [f"{row['from']}-{row['to']}" for row in rows]
+        values = _scores(rows, predictions)
+        several = sorted(set(pairs)) if len(set(pairs)) > 1 else []
+        for pair in several:
+            own = [index for index, one in enumerate(pairs) if one == pair]
+            found = _scores([rows[index] for index in own], [predictions[index] for index in own])
+            values |= {f"{name}_{pair}": value for name, value in found.items()}
+        return values
 
     def signature(self) -> str:
         from models.task_metrics import translation_scores
@@ -120,6 +147,31 @@ class Translation(Seq2Seq):
         from training.evaluation import Tally
 
         return Tally(bleu_counts(_said(predictions), [row["references"] for row in rows]), bleu_of)
+
+
+def _texts_of(splits: Splits) -> dict[str, list[str]]:
+    """Texts by their language, of the validation part where it has the language, else of the training part."""
+    found: dict[str, list[str]] = {}
+    for part in (splits.validation, splits.train):
+        own: dict[str, list[str]] = {}
+        for row in part:
+            own.setdefault(row["from"], []).append(row["text"])
+        found = own | found
+    draw = random.Random(0)
+    return {language: draw.sample(texts, min(len(texts), _MEASURED)) for language, texts in found.items()}
+
+
+def _key(source: str, target: str) -> str:
+    return f"translation_{source}_to_{target}"
+
+
+def _scores(rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, float]:
+    from models.task_metrics import translation_scores
+
+    said, wanted = _said(predictions), [row["references"] for row in rows]
+    exact, lowercased = (translation_scores(said, wanted, lowercase=lower) for lower in (False, True))
+    values = {"bleu": exact["bleu"], "chrf": exact["chrf"], "bleu_lowercased": lowercased["bleu"]}
+    return {name: float(value) for name, value in values.items()}
 
 
 def _said(predictions: Sequence[Prediction]) -> list[str]:
@@ -135,16 +187,20 @@ def _laid_out(values: dict[str, Any], pairs: Sequence[str]) -> Iterable[dict[str
     if "text" in values:
         references = values.get("references", values.get("reference"))
         return [{**values, "references": _listed(references)} if references is not None else values]
-    rows = []
-    for pair in pairs:
-        source, _, target = pair.partition("-")
-        if missing := [language for language in (source, target) if language not in values]:
-            have = ", ".join(map(repr, values))
-            raise ValueError(f"there is no column {missing[0]!r} for the pair {pair}; the columns are {have}.")
-        first = (_listed(values[source]) or [""])[0]  # of several texts in the source's language the first
-        rows.append({"text": first, "references": _listed(values[target]), "from": source, "to": target})
     if not pairs:
         raise ValueError("there is no column 'text'; where a column holds a language, set task.pairs = [\"en-de\"].")
+    split = [(source, target) for source, _, target in (pair.partition("-") for pair in pairs)]
+    rows = [
+        # of several texts in the source's language the first
+        {"text": (_listed(values[source]) or [""])[0], "references": _listed(values[target])}
+        | {"from": source, "to": target}
+        for source, target in split
+        if source in values and target in values
+    ]
+    if not rows:
+        missing = next(language for language in split[0] if language not in values)
+        have = ", ".join(map(repr, values))
+        raise ValueError(f"there is no column {missing!r} for the pair {pairs[0]}; the columns are {have}.")
     return rows
 
 

