@@ -36,6 +36,8 @@ const panel = element("dialog", { id: "library-panel", "aria-labelledby": "libra
 document.body.append(panel);
 
 let rows = [];
+// The document whose removal was asked for once: outside its button, because an answer of the server draws that anew.
+let sure = null;
 const chosen = () => rows.filter((row) => row.isChosen).map((row) => row.id);
 
 function choose(ids) {
@@ -48,13 +50,17 @@ const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 function removal(row) {
   // Two presses, so that no slip of a finger takes a document out; leaving the button takes the first one back.
-  const button = element("button", { type: "button", "data-action": "remove", "aria-label": `Remove ${row.name}` }, "Remove");
-  const reset = () => { button.textContent = "Remove"; delete button.dataset.sure; };
-  button.addEventListener("blur", reset);
+  const button = element("button", { type: "button", "data-action": "remove", "aria-label": `Remove ${row.name}` });
+  const mark = (id) => {
+    sure = id;
+    button.textContent = sure === row.id ? "Remove for good?" : "Remove";
+    button.toggleAttribute("data-sure", sure === row.id);
+  };
+  mark(sure);
+  button.addEventListener("blur", () => mark(null));
   button.addEventListener("click", () => {
-    if (button.dataset.sure) return ask("remove", { document: row.id });
-    button.dataset.sure = "yes";
-    button.textContent = "Remove for good?";
+    if (sure === row.id) return ask("remove", { document: row.id });
+    mark(row.id);
     note.textContent = `Press again to remove ${row.name} for good.`;
   });
   return button;
@@ -93,7 +99,9 @@ function draw() {
     ? [held.closest("tr").dataset.document, held.dataset.action, [...body.children].indexOf(held.closest("tr"))] : null;
   const wanted = filter.value.trim().toLowerCase();
   const found = rows.filter((row) => row.name.toLowerCase().includes(wanted));
+  const asked = found.some((row) => row.id === sure) ? sure : null;
   body.replaceChildren(...found.map(line));
+  sure = asked; // the old button's blur took it back
   if (place) {
     // The same button of the same document; where it went, the next one's.
     const next = body.querySelector(`tr[data-document="${CSS.escape(place[0])}"]`)
@@ -117,9 +125,9 @@ function take(state) {
   collection.value = state.collection || state.collections[0];
   const more = state.total - rows.length;
   const left = more > 0 ? `The first ${rows.length} are listed; ${more} more are there and are used as well.` : "";
-  note.textContent = state.note || left
-    || (rows.length ? "" : "There are no documents yet. Drop some onto the chat: they belong to it until you keep them.");
   draw();
+  note.textContent = state.note || (sure && note.textContent) || left
+    || (rows.length ? "" : "There are no documents yet. Drop some onto the chat: they belong to it until you keep them.");
   if (state.isOpened) open();
 }
 
