@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models import registry_checks as checks
@@ -71,6 +71,8 @@ class Registry:
         labels: Sequence[str] = (),
         metrics: Mapping[str, float] | None = None,
         licence: str | None = None,
+        recipe: str | None = None,
+        data: str | None = None,
         card: str | None = None,
     ) -> Version:
         """Copies a model or adapter into the registry as the next version of `name`, which becomes `name@candidate`.
@@ -84,6 +86,8 @@ class Registry:
             labels: A classifier's labels in the order of its outputs; empty takes them from its config.
             metrics: Figures of its evaluation by name, shown beside it.
             licence: The licence it may be used under.
+            recipe: The recipe of Hearth's own that made it, if one did.
+            data: The fingerprint of the recipe's data at that time.
             card: The card in Markdown; None keeps the folder's README.md, or makes one from the facts.
 
         Raises:
@@ -105,7 +109,8 @@ class Registry:
 
             def fill(folder: Path) -> None:
                 shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-                facts = self._examine(folder, name, role, base, tuple(labels), dict(metrics or {}), licence)
+                facts = self._examine(folder, name, role, base, tuple(labels))
+                facts = replace(facts, metrics=dict(metrics or {}), licence=licence, recipe=recipe, data=data)
                 write_facts(folder, facts)
                 if card is not None or not (folder / CARD).is_file():
                     (folder / CARD).write_text(card or card_of(name, facts), encoding="utf-8")
@@ -223,10 +228,8 @@ class Registry:
         role: str,
         base: Base | None,
         labels: tuple[str, ...],
-        metrics: dict[str, float],
-        licence: str | None,
     ) -> Facts:
-        """Checks a copied folder and gives its facts."""
+        """Checks a copied folder and gives what it says of itself."""
         if checks.is_adapter(folder):
             base = base or Base.of(checks.base_named_by(folder), self._home)
             weights, config = checks.check_adapter(folder, name, base, self._home), read_json(folder / TASK_CONFIG)
@@ -245,8 +248,6 @@ class Registry:
             size_bytes=weights.size_bytes,
             base=base,
             labels=labels,
-            metrics=metrics,
-            licence=licence,
         )
 
     def _view(self) -> View:

@@ -51,7 +51,8 @@ class Facts:
     """What is known of an entry.
 
     `metrics` maps a metric's name to its value; `created` is UTC in ISO 8601; `parameters` and `size_bytes` count the
-    entry's own weights, an adapter's without its base.
+    entry's own weights, an adapter's without its base. `recipe` names the recipe of Hearth's own that made it, whose
+    data had the fingerprint `data`.
     """
 
     role: str
@@ -63,6 +64,8 @@ class Facts:
     labels: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     licence: str | None = None
+    recipe: str | None = None
+    data: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The facts as `entry.json` and `hearth models show --json` give them."""

@@ -51,8 +51,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     resume.add_argument("--allow-changed", action="store_true", help="go on although data, code or settings changed")
     resume.set_defaults(handler=_resume, render=_render_report)
     evaluate = actions.add_parser("evaluate", parents=[common], help="judge a run's model, or a registry entry, again")
-    _add_run(evaluate)
-    evaluate.add_argument("--model", metavar="NAME", help="judge this entry or folder on the run's rows instead")
+    evaluate.add_argument("run", metavar="RUN", help="a run's name or folder, `last`, a registry entry, or a recipe")
+    evaluate.add_argument("--model", metavar="NAME", help="judge this model or folder on the same rows instead")
     evaluate.set_defaults(handler=_evaluate, render=_render_judgement)
     publish = actions.add_parser("publish", parents=[common], help="add a run's model to the registry as a candidate")
     _add_run(publish)
@@ -172,8 +172,9 @@ def _render_taught(value: dict[str, Any]) -> str:
 
 def _resume(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     from training.run import resume
+    from training.run_folder import find_run
 
-    folder = _run_folder(options.run, house.home)
+    folder = find_run(options.run, house.home)
     changed, show = options.allow_changed, _progress(options)
     with _leading(house.home) as team:
         report = resume(folder, home=house.home, allow_changed=changed, show=show, team=team)
@@ -181,23 +182,25 @@ def _resume(options: argparse.Namespace, house: Any) -> dict[str, Any]:
 
 
 def _evaluate(options: argparse.Namespace, house: Any) -> dict[str, Any]:
-    from training.run import judge_again
+    from training.judging import judge_again
 
-    return judge_again(_run_folder(options.run, house.home), home=house.home, model=options.model)
+    return judge_again(options.run, home=house.home, model=options.model)
 
 
 def _publish(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     from training.publish import publish
+    from training.run_folder import find_run
 
-    folder = _run_folder(options.run, house.home)
+    folder = find_run(options.run, house.home)
     return publish(folder, home=house.home, name=options.name, force=options.force)
 
 
 def _list(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     from training.recipe import SHIPPED
+    from training.run_folder import run_folders
 
     runs = []
-    for folder in _run_folders(house.home):
+    for folder in run_folders(house.home):
         facts = _read(folder / "run.json")
         report = _read(folder / "report.json")
         model = report.get("model", {})
@@ -211,23 +214,6 @@ def _list(options: argparse.Namespace, house: Any) -> dict[str, Any]:
             }
         )
     return {"recipes": sorted(path.stem for path in SHIPPED.glob("*.toml")), "runs": runs}
-
-
-def _run_folder(name: str, home: Path) -> Path:
-    from training.errors import RunNotFound
-
-    folders = _run_folders(home)
-    if name == "last" and folders:
-        return folders[-1]
-    for folder in (home / "runs" / name, Path(name).expanduser()):
-        if (folder / "recipe.json").is_file():
-            return folder.absolute()
-    raise RunNotFound(name, "is not there")
-
-
-def _run_folders(home: Path) -> list[Path]:
-    found = [path.parent for path in (home / "runs").glob("*/recipe.json")]
-    return sorted(found, key=lambda path: (path / "recipe.json").stat().st_mtime)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -315,7 +301,23 @@ def _render_report(value: dict[str, Any]) -> str:
 
 
 def _render_judgement(value: dict[str, Any]) -> str:
-    return "\n".join(f"{name}: {score:.4f}" for name, score in value["metrics"].items() if isinstance(score, float))
+    card, simple = value["card"] or {}, value["simple"]["metrics"]
+    lines = [f"{'':<36}{'this model':>12}{'its card' if card else '':>12}{'simple rule':>13}"]
+    for name, score in value["metrics"].items():
+        said = f"{card[name]:.4f}" if name in card else ""
+        rule = f"{simple[name]:.4f}" if name in simple else ""
+        lines.append(f"{name:<36}{score:>12.4f}{said:>12}{rule:>13}")
+    low, high = value["interval"]
+    lines += [
+        f"{value['rows']:,} rows of the {value['judged_on']} part; {value['metric']} {value['score']:.4f}, "
+        f"95 % interval {low:.4f} to {high:.4f}.",
+        f"Simple rule: {value['simple']['by']}.",
+    ]
+    if value["metric"] in card:
+        inside = "inside" if low <= card[value["metric"]] <= high else "OUTSIDE"
+        data = {True: "the same data", False: "CHANGED data", None: "data of an unknown state"}[value["same_data"]]
+        lines.append(f"The card's {value['metric']} lies {inside} the interval, on {data}.")
+    return "\n".join(lines)
 
 
 def _render_published(value: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.errors import GateClosed, RunNotFound
-from training.recipe import Recipe
+from training.errors import GateClosed, RecipeNotFound, RunNotFound
+from training.recipe import Recipe, load_recipe
 from training.run_folder import BASE, recipe_of, write
 from training.scratch import FROM_SCRATCH
 from training.tasks import open_task
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.registry_facts import Base
 
 PUBLISHED = "published.json"  # in the run folder: the entry that was made of it
+_SHOWN = 16  # so many digits of a fingerprint tell data apart
 
 _HUB_LICENCES = frozenset(
     "apache-2.0 mit bsd-2-clause bsd-3-clause cc0-1.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-4.0 "
@@ -70,11 +71,23 @@ def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = 
         base=base_of(folder, recipe, home) if adapter else None,
         metrics={key: float(value) for key, value in report["model"]["metrics"].items() if _is_number(value)},
         licence=recipe.publish.licence,
+        recipe=recipe.name if _makes_shipped_rows(recipe) else None,
+        data=report["data"]["fingerprint"][:_SHOWN],
         card=card(recipe, report, wanted, forced=force and not report["gate"]["open"]),
     )
     published = {"name": version.label, "role": version.role, "folder": str(version.folder), "run": folder.name}
     write(folder / PUBLISHED, published)
     return published
+
+
+def _makes_shipped_rows(recipe: Recipe) -> bool:
+    """Whether the recipe of Hearth's own with this name makes the same rows and judges them alike."""
+    try:
+        own = load_recipe(recipe.name).resolved()
+    except RecipeNotFound:
+        return False
+    ran, parts = recipe.resolved(), ("task", "seed", "data", "options", "evaluation")
+    return all(json.dumps(own[part]) == json.dumps(ran[part]) for part in parts)
 
 
 def base_of(folder: Path, recipe: Recipe, home: Path) -> Base | None:
@@ -142,7 +155,7 @@ def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> 
             "",
             f"{', '.join(Path(one).name for one in recipe.data.train)}"
             + (f" ({recipe.data.hub} on the hub)" if recipe.data.hub else "")
-            + f"; licence: {data['licence'] or 'not stated'}; fingerprint {data['fingerprint'][:16]}.",
+            + f"; licence: {data['licence'] or 'not stated'}; fingerprint {data['fingerprint'][:_SHOWN]}.",
             f"{data['rows']['train']:,} rows to learn from, {data['leaks'].get('test', 0):,} rows of the test part "
             "stand among them.",
             "",

@@ -17,7 +17,7 @@ from training.batches import Plan, make_plan
 from training.chance import kept_chance, seed_all
 from training.checks import DataReport, check_data
 from training.data import Splits, load_data
-from training.errors import NoCheckpoint, OneProcess, RunExists, RunNotFound, TooLong
+from training.errors import NoCheckpoint, OneProcess, RunExists, TooLong
 from training.evaluation import judge_folder
 from training.events import require_tensorboard
 from training.features import Features, make_features
@@ -27,7 +27,7 @@ from training.guards import memory_named, stoppable, together
 from training.learner import Learner, make_learner
 from training.optimizer import make_optimizer, make_schedule
 from training.recipe import Recipe
-from training.report import judged_rows, write_report
+from training.report import write_report
 from training.run_folder import keep_recipe, locked, new_run_folder, recipe_of, told, write
 from training.scratch import base_for
 from training.shared_steps import steps_of
@@ -247,27 +247,6 @@ def settle(recipe: Recipe) -> bool:
     torch.set_num_threads(recipe.training.threads or max(1, choice.threads // processes_here()))
     wanted = recipe.training.precision
     return wanted == "bf16" or (wanted == "auto" and choice.dtype == "bfloat16")
-
-
-def judge_again(folder: Path, *, home: Path, model: str | None = None) -> dict[str, Any]:
-    """Judges a run's model, or another one, on the run's rows; gives the metrics with the main one's interval.
-
-    Raises:
-        RunNotFound: no run there, or it has no model yet.
-    """
-    recipe = recipe_of(folder)
-    task = open_task(recipe)
-    splits = load_data(recipe, task.columns, folder / "data", task.layout)
-    task.prepare(splits)
-    name, rows = judged_rows(splits)
-    wanted = Path(model).expanduser() if model else folder / "model"
-    if model and not wanted.is_dir():
-        from models.registry import Registry
-
-        wanted = Registry(home).resolve(model).folder
-    if not wanted.is_dir():
-        raise RunNotFound(folder.name, "has no model yet")
-    return judge_folder(task, wanted, home, rows).to_json() | {"judged_on": name, "model": model or folder.name}
 
 
 def window_of(learner: Learner) -> int:

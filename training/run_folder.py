@@ -26,6 +26,27 @@ def new_run_folder(recipe: Recipe, home: Path) -> Path:
     return home / "runs" / f"{recipe.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
 
+def find_run(name: str, home: Path) -> Path:
+    """The folder of a run: by its name under the data folder, by its path, or `last`.
+
+    Raises:
+        RunNotFound: no run there.
+    """
+    folders = run_folders(home)
+    if name == "last" and folders:
+        return folders[-1]
+    for folder in (home / "runs" / name, Path(name).expanduser()):
+        if (folder / "recipe.json").is_file():
+            return folder.absolute()
+    raise RunNotFound(name, "is not there")
+
+
+def run_folders(home: Path) -> list[Path]:
+    """Every run under the data folder, the newest last."""
+    found = [path.parent for path in (home / "runs").glob("*/recipe.json")]
+    return sorted(found, key=lambda path: (path / "recipe.json").stat().st_mtime)
+
+
 def keep_recipe(folder: Path, recipe: Recipe) -> None:
     """Writes what `recipe_of` reads."""
     write(folder / "recipe.json", recipe.resolved() | {"data_from": str(recipe.path.parent)})
