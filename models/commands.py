@@ -145,26 +145,34 @@ def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
 
 def _convert(args: argparse.Namespace, house: Any) -> dict[str, str]:
     from models.catalog import EMBEDDED, find
+    from models.registry import Registry
+
+    if args.name is not None:
+        names = [args.name]
+    else:  # what answers out of the box: the embedded models, and the adapters that came with them
+        came = [version for version in Registry(house.home).versions() if version.shipped and version.facts.base]
+        names = [*(entry.name for entry in EMBEDDED), *(version.label for version in came)]
+    entries = [find(name, None, house.home) for name in names]
+    return {entry.label: str(_converted(entry, house.home)) for entry in entries}
+
+
+def _converted(entry: Entry, home: Path) -> Path:
+    """Where OpenVINO serves a model from now; an adapter stands on its base there."""
+    from models.adapted import base_folder_of, is_adapted
     from models.chat import LocalChatModel
     from models.engines.openvino_convert import convert
     from models.engines.openvino_forms import form_of
     from models.prepare import folder_of
-    from models.registry import Registry
     from models.registry_checks import is_adapter
 
-    if args.name is None:  # what answers out of the box: the embedded models, and the adapter that came with them
-        came = Registry(house.home).shipped_for("chat")
-        entries = [*EMBEDDED, *([find(came.label, "chat", house.home)] if came else [])]
-    else:
-        entries = [find(args.name, None, house.home)]
-    made = {}
-    for entry in entries:
-        folder = folder_of(entry, house.home)
-        if is_adapter(folder):
-            made[entry.label] = str(LocalChatModel(model=entry.label, home=house.home).convert())
-        else:
-            made[entry.label] = str(convert(folder, house.home, name=entry.label, form=form_of(folder, entry.role)))
-    return made
+    folder = folder_of(entry, home)
+    if is_adapted(folder):
+        from models.engines.adapted_encoder import convert_adapted
+
+        return convert_adapted(folder, base_folder_of(folder, home), home, name=entry.label)
+    if is_adapter(folder):
+        return LocalChatModel(model=entry.label, home=home).convert()
+    return convert(folder, home, name=entry.label, form=form_of(folder, entry.role))
 
 
 def _merge(args: argparse.Namespace, house: Any) -> dict[str, str]:

@@ -97,15 +97,18 @@ def chat_form(folder: Path, *, chat_template: str | None = None) -> ChatForm:
     return ChatForm(tokenizer, folder, window, _stops(folder, config, tokenizer), vocabulary)
 
 
-def load_task(folder: Path, *, name: str, auto_class: str, base: Path | None = None) -> LoadedTask:
+def load_task(
+    folder: Path, *, name: str, auto_class: str, base: Path | None = None, home: Path | None = None
+) -> LoadedTask:
     """The model of a folder as the named transformers class (`AutoModelFor...`), loaded once a process.
 
-    `base` is the folder of the base where the model's own holds an adapter.
+    `base` is the folder of the base where the model's own holds an adapter, which stands on the base's converted form
+    where that is ready in `home`.
 
     Raises:
         ModelNotFound, UnsafeModel, BrokenModel, DoesNotFit: as for `load_chat`.
     """
-    loaded: LoadedTask = kept(("task", folder, auto_class), lambda: _load_task(folder, name, auto_class, base))
+    loaded: LoadedTask = kept(("task", folder, auto_class), lambda: _load_task(folder, name, auto_class, base, home))
     return loaded
 
 
@@ -267,13 +270,18 @@ def _load_chat(folder: Path, name: str, chat_template: str | None) -> LoadedChat
     return LoadedChat(**vars(form), model=model, engine=TorchEngine(model), choice=choice)
 
 
-def _load_task(folder: Path, name: str, auto_class: str, base: Path | None) -> LoadedTask:
+def _load_task(folder: Path, name: str, auto_class: str, base: Path | None, home: Path | None) -> LoadedTask:
     files = base or folder
     config, weights = read_config(files), read_weights(files)
     choice = _settle(name, weights, config)
     tokenizer = load_tokenizer(files)
     _check_vocabulary(files, tokenizer, weights)
     if base is not None:
+        if home is not None and choice.device == "cpu":
+            from models.engines.adapted_encoder import adapted_encoder
+
+            if (converted := adapted_encoder(folder, base, auto_class, home)) is not None:
+                return LoadedTask(converted, tokenizer, folder, choice)
         model = put_together(folder, base, auto_class, choice.torch_dtype)
         _refuse_nan(folder, model)
         return LoadedTask(model.to(choice.device).eval(), tokenizer, folder, choice)

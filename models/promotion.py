@@ -66,14 +66,19 @@ def _merged(entry: Entry, version: Version, home: Path) -> None:
 
 def _converted(entry: Entry, version: Version, home: Path) -> None:
     """What OpenVINO would serve where it is ready; where it is not, the conversion will be checked when it is made."""
+    from models.engines.adapted_encoder import convert_adapted
     from models.engines.openvino_convert import converted_folder, is_ready
     from models.engines.openvino_forms import check, form_of
     from models.engines.openvino_paged import EngineUnavailable
 
     with contextlib.suppress(WrongRole, EngineUnavailable):  # torch alone serves the role, or this machine
+        if is_adapted(version.folder):
+            base = base_folder_of(version.folder, home)
+            if is_ready(base, home, "states"):
+                convert_adapted(version.folder, base, home, name=version.label)
+            return
         if is_adapter(version.folder):
-            if not is_adapted(version.folder):
-                _converted_adapter(entry, home)
+            _converted_adapter(entry, home)
             return
         form = form_of(version.folder, version.role)
         if is_ready(version.folder, home, form):

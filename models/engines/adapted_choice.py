@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
-import json
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from models.engines.adapter_note import AdapterNote
 from models.engines.base import Engine, GenerationOptions
 from models.engines.choice import EngineChoice, EngineName
-from models.engines.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from models.engines.parity import ANSWER_TOKENS, ParityReport, check_parity, probe_prompts
 from models.errors import ModelError
-from models.manifest import read_manifest, sha256_of
 
 if TYPE_CHECKING:
     from models.engines.openvino import AdaptedOpenVinoEngine, OpenVinoEngine
@@ -41,6 +38,7 @@ class AdaptedChoice:
             name: what a person calls the adapter.
         """
         self._base, self._adapter, self._name = base, adapter, name
+        self._note = AdapterNote(base.folder, adapter)
         self._lock = threading.Lock()
         self._opened: AdaptedOpenVinoEngine | None = None
         self._stop = threading.Event()
@@ -85,16 +83,16 @@ class AdaptedChoice:
         try:
             report = check_parity(loaded.engine.logits, engine.logits, answer, probe_prompts(loaded.tokenizer))
         except ModelError as error:
-            self._note({"message": str(error)})
+            self._note.write({"message": str(error)})
             raise
-        self._note({"report": report.to_json()})
+        self._note.write({"report": report.to_json()})
         return report
 
     def begin_conversion(self, load: Callable[[], LoadedChat]) -> None:
         """Converts the base in a child process and then checks the adapter, both in the background."""
         self._base.begin_conversion()
         with self._lock:
-            if self._checking is None and self._noted() is None:
+            if self._checking is None and self._note.read() is None:
                 self._checking = threading.Thread(target=self._wait_and_check, args=(load,), daemon=True)
                 self._checking.start()
 
@@ -130,27 +128,7 @@ class AdaptedChoice:
             return self._opened
 
     def _problem(self) -> str | None:
-        noted = self._noted()
+        noted = self._note.read()
         if noted is None:
             return f"{self._name} is not checked there (`hearth models convert {self._name}`)"
         return str(noted["message"]) if "message" in noted else None
-
-    def _noted(self) -> dict[str, Any] | None:
-        try:
-            value = json.loads(self._path().read_text(encoding="utf-8"))
-            return dict(value) if value["made_from"] == self._made_from() else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _note(self, value: dict[str, Any]) -> None:
-        text = json.dumps({"made_from": self._made_from(), "adapter": str(self._adapter), **value}, indent=1)
-        self._path().write_text(text, encoding="utf-8")
-
-    def _made_from(self) -> dict[str, Any]:
-        manifest = read_manifest(self._base.folder)
-        own = {name: sha256_of(self._adapter / name) for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)}
-        return {**own, "base": manifest.made_from if manifest else None}
-
-    def _path(self) -> Path:
-        place = hashlib.sha256(str(self._adapter.resolve()).encode()).hexdigest()[:16]
-        return self._base.folder.with_name(f"{self._base.folder.name}.adapter-{place}.json")

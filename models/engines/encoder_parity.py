@@ -6,6 +6,7 @@ It serves only after this check; the numbers are kept beside it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,33 @@ def check_vectors(reference: Rows, candidate: Rows, bound: float = LEAST_COSINE)
     return report
 
 
+def check_states(reference: Sequence[Rows], candidate: Sequence[Rows]) -> EncoderParity:
+    """Compares the states of the same texts' tokens, shapes (tokens, size) a text, as vectors of length 1.
+
+    Raises:
+        ParityFailed: as for `check_vectors`.
+    """
+    one, other = (np.concatenate(side) for side in (reference, candidate))
+    _same_shape(one, other)
+    return check_vectors(_scaled(one), _scaled(other))
+
+
 def check_scores(reference: Rows, candidate: Rows, bound: float = LARGEST_DIFFERENCE) -> EncoderParity:
     """Compares the logits of the same texts as probabilities, shapes (texts, classes).
 
     Raises:
         ParityFailed: a probability differs by more than the bound, or the shapes differ.
     """
-    _same_shape(reference, candidate)
-    differences = np.abs(_probabilities(reference) - _probabilities(candidate)).max(axis=1)
+    return check_all_scores([(reference, candidate)], bound)
+
+
+def check_all_scores(pairs: Sequence[tuple[Rows, Rows]], bound: float = LARGEST_DIFFERENCE) -> EncoderParity:
+    """`check_scores` of several references, each with its candidate, that may have other classes each."""
+    for reference, candidate in pairs:
+        _same_shape(reference, candidate)
+    differences = np.concatenate(
+        [np.abs(_probabilities(one) - _probabilities(other)).max(axis=1) for one, other in pairs]
+    )
     report = EncoderParity(len(differences), float(differences.max()), float(differences.mean()), bound)
     if not report.worst <= bound:
         raise ParityFailed(
@@ -108,6 +128,11 @@ def check_scores(reference: Rows, candidate: Rows, bound: float = LARGEST_DIFFER
              f"(at the mean of {len(differences)} texts by {report.mean:.3f})"]
         )  # fmt: skip
     return report
+
+
+def _scaled(rows: Rows) -> Rows:
+    scaled: Rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
 
 
 def _same_shape(reference: Rows, candidate: Rows) -> None:

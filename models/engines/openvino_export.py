@@ -64,13 +64,14 @@ def export_int8(model: Any, texts: Sequence[Sequence[int]], *, name: str) -> Any
         return _compress(program, _outlier_layers(model, texts) if "amx_int8" in cpu_flags() else [])
 
 
-def export_encoder(model: Any, inputs: Sequence[str], *, name: str) -> Any:
+def export_encoder(model: Any, inputs: Sequence[str], *, name: str, linears: Any = None) -> Any:
     """The openvino program of a module that reads whole texts, any number of any length.
 
     Args:
         model: A torch module in float32 that takes the inputs by name and gives one tensor, a row for each text.
         inputs: Names of its inputs; "input_ids" and "attention_mask" at least.
         name: What a person calls the model.
+        linears: The part of it after whose modules the nodes of linear layers are named, so that adapters find them.
 
     Raises:
         ConversionFailed: the exporter does not know how, or gives a program of another form.
@@ -84,6 +85,8 @@ def export_encoder(model: Any, inputs: Sequence[str], *, name: str) -> Any:
     config = exporters.OpenVINOConfig(dynamic=True, dynamic_shapes=dict.fromkeys(sample, either))
     with _failing_as(name), _plain_progress():
         program, _ = exporters.OpenVINOExporter().export_program(model, sample, config)
+        if linears is not None:
+            _name_linears(program, linears)
         _forget_options(program)
         _check(program, name, {"input_ids", "attention_mask"})
         return program

@@ -1,4 +1,5 @@
-"""The forms in which OpenVINO serves a model: as a chat model, as vectors of texts, as scores of texts.
+"""The forms in which OpenVINO serves a model: as a chat model, as vectors of texts, as scores of texts, and as states
+of tokens, on which the adapters of tasks stand.
 
 Each fills a folder with the program and the report of its parity check, and raises where that check fails.
 """
@@ -20,10 +21,11 @@ from models.engines.encoder_parity import EncoderParity
 from models.engines.openvino_paged import IR_FILE, import_openvino
 from models.engines.parity import ANSWER_TOKENS, ParityReport, check_parity, probe_prompts, torch_logits
 
-FormName = Literal["chat", "vectors", "scores"]
+FormName = Literal["chat", "vectors", "scores", "states"]
 
 _TRIAL_CACHE_BYTES = 64 * 1024**2
 _REFERENCE_BATCH = 8
+_READ = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ FORMS: dict[FormName, Form] = {
     "chat": Form("openvino-int8", "2"),
     "vectors": Form("openvino-vectors", "1"),
     "scores": Form("openvino-scores", "1"),
+    "states": Form("openvino-states", "1"),
 }
 
 
@@ -75,7 +78,8 @@ def fill(form: FormName, target: Path, folder: Path, name: str) -> None:
         ConversionFailed: the model cannot be converted.
         ParityFailed: it behaves differently then.
     """
-    {"chat": _write_chat, "vectors": _write_vectors, "scores": _write_scores}[form](target, folder, name)
+    writers = {"chat": _write_chat, "vectors": _write_vectors, "scores": _write_scores, "states": _write_states}
+    writers[form](target, folder, name)
     check(form, target, folder, name).save(target)
 
 
@@ -89,6 +93,7 @@ def check(form: FormName, converted: Path, folder: Path, name: str) -> ParityRep
         "chat": _check_chat,
         "vectors": _check_vectors,
         "scores": _check_scores,
+        "states": _check_states,
     }
     return checks[form](converted, folder, name)
 
@@ -156,6 +161,49 @@ def _check_scores(converted: Path, folder: Path, name: str) -> EncoderParity:
     candidate = OpenVinoEncoder(converted, window=window_tokens(tokenizer, read_config(folder)))
     found = candidate.run(rows, {"input_ids": int(tokenizer.pad_token_id or 0)})
     return encoder_parity.check_scores(torch_scores(model, rows), found)
+
+
+def _write_states(target: Path, folder: Path, name: str) -> None:
+    from models.engines.openvino_export import export_encoder
+    from models.engines.torch_modules import StatesModule
+    from models.loading import load_tokenizer
+
+    model = _plain_encoder(folder)
+    inputs = [key for key in load_tokenizer(folder).model_input_names if key in _READ]
+    _save(export_encoder(StatesModule(model), inputs, name=name, linears=model), target)
+
+
+def _check_states(converted: Path, folder: Path, name: str) -> EncoderParity:
+    import torch
+
+    from models.engines.openvino_states import OpenVinoStates
+    from models.files import read_config
+    from models.loading import load_tokenizer
+    from models.tasks.base import window_tokens
+
+    model, tokenizer = _plain_encoder(folder), load_tokenizer(folder)
+    candidate = OpenVinoStates(converted).adapted({})
+    window = window_tokens(tokenizer, read_config(folder))
+    sides: tuple[list[Any], list[Any]] = ([], [])
+    for text in encoder_parity.texts(window):
+        inputs = tokenizer(text, truncation=True, max_length=window, return_tensors="pt", verbose=False)
+        with torch.inference_mode():
+            states = model(**inputs).last_hidden_state[0].numpy()
+        sides[0].append(states)
+        sides[1].append(candidate({key: value.numpy() for key, value in inputs.items()})[0])
+    return encoder_parity.check_states(*sides)
+
+
+def _plain_encoder(folder: Path) -> Any:
+    """The encoder in float32, without a pooler, which no task reads unless it has trained one."""
+    import torch
+
+    from models.loading import model_from_files
+
+    model, _ = model_from_files(folder, "AutoModel", torch.float32)
+    if hasattr(model, "pooler"):
+        model.pooler = None
+    return model.eval()
 
 
 def _score_probes(folder: Path, name: str) -> tuple[Any, Any, list[dict[str, Any]]]:

@@ -43,6 +43,24 @@ class ScoreModule(torch.nn.Module):
         return logits
 
 
+class StatesModule(torch.nn.Module):
+    """An encoder; gives its last layer's states alone."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.eval()
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """States of shape (texts, tokens, size) for inputs of shape (texts, tokens)."""
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        found = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
+        states: torch.Tensor = found.last_hidden_state
+        return states
+
+
 def torch_scores(model: Any, rows: Sequence[Mapping[str, Sequence[int]]]) -> npt.NDArray[np.float32]:
     """The logits of each text read alone, shape (texts, classes)."""
     with torch.inference_mode():

@@ -81,7 +81,7 @@ class TaskModel:
         from models.loading import load_task
 
         base = base_folder_of(self.folder, self._home) if is_adapted(self.folder) else None
-        return load_task(self.folder, name=self.name, auto_class=self.auto_class, base=base)
+        return load_task(self.folder, name=self.name, auto_class=self.auto_class, base=base, home=self._home)
 
     @cached_property
     def window(self) -> int:
