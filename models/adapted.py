@@ -20,6 +20,14 @@ def is_adapted(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file() and (folder / TASK_CONFIG).is_file()
 
 
+def is_on_encoder(folder: Path) -> bool:
+    """Whether a folder holds a task's adapter on an encoder, and not on a model that writes."""
+    if not is_adapted(folder):
+        return False
+    names = adapted_config(folder).get("architectures") or [""]
+    return not str(names[0]).endswith(("ForCausalLM", "ForConditionalGeneration", "MTModel"))
+
+
 def adapted_config(folder: Path) -> dict[str, Any]:
     """The configuration of the adapted model.
 

@@ -131,15 +131,20 @@ def _show_version(label: str, house: Any) -> dict[str, Any]:
 
 
 def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
+    from models.adapted import is_on_encoder
     from models.catalog import find
     from models.engines.openvino_convert import convert
     from models.errors import ModelError
     from models.prepare import prepare_embedded
+    from models.registry import Registry
 
     folders = prepare_embedded(house.home)
     encoder = find(None, "embed").name
-    with contextlib.suppress(ModelError):  # the same encoder serves by torch then
+    with contextlib.suppress(ModelError):  # the same encoder, and the adapters on it, serve by torch then
         convert(folders[encoder], house.home, name=encoder, form="vectors")
+        for version in Registry(house.home).versions():
+            if version.shipped and is_on_encoder(version.folder):
+                _converted(find(version.label, None, house.home), house.home)
     return {name: str(folder) for name, folder in folders.items()}
 
 
@@ -158,7 +163,7 @@ def _convert(args: argparse.Namespace, house: Any) -> dict[str, str]:
 
 def _converted(entry: Entry, home: Path) -> Path:
     """Where OpenVINO serves a model from now; an adapter stands on its base there."""
-    from models.adapted import base_folder_of, is_adapted
+    from models.adapted import base_folder_of, is_on_encoder
     from models.chat import LocalChatModel
     from models.engines.openvino_convert import convert
     from models.engines.openvino_forms import form_of
@@ -166,7 +171,7 @@ def _converted(entry: Entry, home: Path) -> Path:
     from models.registry_checks import is_adapter
 
     folder = folder_of(entry, home)
-    if is_adapted(folder):
+    if is_on_encoder(folder):
         from models.engines.adapted_encoder import convert_adapted
 
         return convert_adapted(folder, base_folder_of(folder, home), home, name=entry.label)

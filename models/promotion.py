@@ -9,7 +9,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from models.adapted import base_folder_of, is_adapted
+from models.adapted import base_folder_of, is_adapted, is_on_encoder
 from models.catalog import Entry, find
 from models.engines.parity import ParityFailed
 from models.errors import WrongRole
@@ -72,7 +72,7 @@ def _converted(entry: Entry, version: Version, home: Path) -> None:
     from models.engines.openvino_paged import EngineUnavailable
 
     with contextlib.suppress(WrongRole, EngineUnavailable):  # torch alone serves the role, or this machine
-        if is_adapted(version.folder):
+        if is_on_encoder(version.folder):
             base = base_folder_of(version.folder, home)
             if is_ready(base, home, "states"):
                 convert_adapted(version.folder, base, home, name=version.label)

@@ -65,6 +65,8 @@ def convert_adapted(adapter: Path, base: Path, home: Path, *, name: str) -> Path
 
     converted = convert(base, home, name=f"{name}'s base", form="states")
     note = AdapterNote(converted, adapter)
+    if "report" in (note.read() or {}):
+        return converted
     try:
         report = check_adapted(adapter, base, home)
     except ModelError as error:
