@@ -117,6 +117,8 @@ def _on_program(model: Any, adapter: Path, states: OpenVinoStates) -> Any:
     if model.base_model is model:
         return stands
     setattr(model, prefix, stands)
+    for kept in model.parameters():  # all were read as views of one block, which would stay for these few
+        kept.data = kept.data.clone()
     return model.eval()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.device import usable_cores
+from models.engines.mapped import WeightPages
 from models.engines.openvino_paged import IR_FILE, EngineUnavailable, import_openvino
 
 # Measured with MiniLM on two cores: batches of 500 to 2,000 tokens are equally quick, and a short one lets a question
@@ -51,6 +52,7 @@ class OpenVinoEncoder:
             compiled = openvino.Core().compile_model(str(folder / IR_FILE), "CPU", properties)
         except RuntimeError as error:
             raise EngineUnavailable(" ".join(str(error).split())[-300:]) from error
+        self._pages = WeightPages(folder / IR_FILE)
         self._names = [port.get_any_name() for port in compiled.inputs]
         self._window = window
         self._streams = streams
@@ -88,6 +90,7 @@ class OpenVinoEncoder:
         try:
             request.infer(feeds, share_inputs=True)
             found: npt.NDArray[np.float32] = request.get_output_tensor(0).data.copy()
+            self._pages.after_run()
         finally:
             self._requests.put(request)
         return found

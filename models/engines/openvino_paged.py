@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.device import cpu_flags, usable_cores
 from models.engines.lora import Lora
+from models.engines.mapped import WeightPages
 from models.engines.openvino_graph import WANTED, join_triples, keep_wanted_rows
 from models.engines.openvino_lora import MASK, AdapterTable, add_lora
 from models.errors import ModelError
@@ -131,6 +132,7 @@ class PagedModel:
         for name, tensor in zip(self._inputs, self._feeds, strict=True):
             self._request.set_tensor(name, tensor)
         self._request.infer()
+        self._pages.after_run()
         logits: npt.NDArray[np.float32] = self._request.get_output_tensor(0).data.reshape(len(feeds[WANTED]), -1)
         return logits
 
@@ -146,6 +148,7 @@ class PagedModel:
         inputs = [name for name in names if not name.startswith(_CACHES)]
         if unknown := set(inputs) - _FEEDS:
             raise EngineUnavailable(f"its program wants {', '.join(sorted(unknown))}, which Hearth does not know")
+        self._pages = WeightPages(self._path)
         return compiled.create_infer_request(), inputs
 
     def _prepared(self, core: Any, table: AdapterTable) -> Any:

@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from models.device import usable_cores
 from models.engines.lora import AdapterMismatch, Lora, LoraLayer, misfits
+from models.engines.mapped import WeightPages
 from models.engines.openvino_paged import IR_FILE, EngineUnavailable, import_openvino
 
 _DOWN, _UP = "down:", "up:"
+Places = Mapping[str, tuple[int, ...]]
 _LENGTH_STEP = 8  # lengths are rounded up to it: each new shape costs the runtime some preparation
 
 
@@ -45,6 +47,7 @@ class OpenVinoStates:
             self.ports = tuple(port.get_any_name() for port in program.inputs)
             self.places = _make_room(program)
             self._compiled = core.compile_model(program, "CPU", properties)
+            self._pages = WeightPages(folder / IR_FILE)
         except RuntimeError as error:
             raise EngineUnavailable(" ".join(str(error).split())[-300:]) from error
 
@@ -56,17 +59,15 @@ class OpenVinoStates:
         """
         if problems := misfits(layers, self.places):
             raise AdapterMismatch(next(iter(layers.values())).adapter, problems)
-        return AdaptedStates(self._compiled.create_infer_request(), self.ports, self.places, layers)
+        return AdaptedStates(self._compiled.create_infer_request(), self.ports, self.places, layers, self._pages)
 
 
 class AdaptedStates:
     """An encoder with one adapter; threads take turns."""
 
-    def __init__(
-        self, request: Any, ports: tuple[str, ...], places: Mapping[str, tuple[int, ...]], layers: Lora
-    ) -> None:
+    def __init__(self, request: Any, ports: tuple[str, ...], places: Places, layers: Lora, pages: WeightPages) -> None:
         tensor = import_openvino().Tensor
-        self._request, self._ports = request, ports
+        self._request, self._ports, self._pages = request, ports, pages
         self._turn = threading.Lock()
         for name, (outputs, inputs) in places.items():
             layer = layers.get(name) or _nothing(outputs, inputs)
@@ -82,6 +83,7 @@ class AdaptedStates:
         with self._turn:
             self._request.infer(feeds, share_inputs=True)
             found: npt.NDArray[np.float32] = self._request.get_output_tensor(0).data[:, :length].copy()
+            self._pages.after_run()
         return found
 
 
