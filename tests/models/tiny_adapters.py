@@ -27,7 +27,16 @@ def save_adapter(folder: Path, *, base: str, inputs: int = 32, outputs: int = 32
     return folder
 
 
-def save_task_adapter(folder: Path, base: Path, model_class: Any, *, seed: int = 0, **config: Any) -> Path:
+def save_task_adapter(
+    folder: Path,
+    base: Path,
+    model_class: Any,
+    *,
+    seed: int = 0,
+    head: str | None = "classifier",
+    layers: tuple[str, ...] = ("query", "value"),
+    **config: Any,
+) -> Path:
     """Writes a LoRA with a head of its own on an encoder, as training saves it; `config` has the head's labels."""
     from peft import LoraConfig, get_peft_model
 
@@ -35,7 +44,7 @@ def save_task_adapter(folder: Path, base: Path, model_class: Any, *, seed: int =
 
     torch.manual_seed(seed)
     model = model_class.from_pretrained(base, **config)
-    lora = LoraConfig(r=2, lora_alpha=4, target_modules=["query", "value"], modules_to_save=["classifier"])
+    lora = LoraConfig(r=2, lora_alpha=4, target_modules=list(layers), modules_to_save=[head] if head else None)
     adapted = get_peft_model(model, lora)
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
