@@ -21,9 +21,15 @@ def own_edits() -> None:
 
     async def edit_own(sid: str, payload: dict[str, Any]) -> None:
         init_ws_context(WebsocketSession.require(sid))
-        edited = str(payload["message"]["id"])
-        is_theirs = any(said.id == edited and said.type == "user_message" for said in chat_context.get())
-        if is_theirs and await handlers.on_edit(edited):
-            await edit(sid, payload)
+        edited, theirs = (
+            str(payload["message"]["id"]),
+            [one for one in chat_context.get() if one.type == "user_message"],
+        )
+        before = next((said.content for said in theirs if said.id == edited), None)
+        if before is None or not await handlers.on_edit(edited):
+            return
+        if theirs[0].id == edited:
+            await handlers.name_after(str(payload["message"]["output"]), before)
+        await edit(sid, payload)
 
     sio.on("edit_message", edit_own)

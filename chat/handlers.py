@@ -85,6 +85,14 @@ async def on_edit(edited: str) -> bool:
     return bool(taken)
 
 
+async def name_after(message: str, before: str) -> None:
+    """Name the chat after its first message as it is now, and say so to the page, unless a person named it."""
+    backstage, thread = stage(), context.session.thread_id
+    async with _sentences():
+        if await backstage.chats.do(backstage.chats.threads.name_after, required().name, thread, message, before):
+            await context.emitter.emit("first_interaction", {"interaction": message, "thread_id": thread})
+
+
 async def on_source(action: cl.Action) -> None:
     """Open a source beside the chat."""
     async with _sentences():

@@ -80,14 +80,23 @@ class Threads:
         with self._store.writing() as connection:
             begin_thread(connection, owner, thread)
             if name is not None:
-                shown = " ".join(whole(name).split())[:_LONGEST_NAME]
-                connection.execute("UPDATE threads SET name = ? WHERE id = ?", (shown, thread))
+                connection.execute("UPDATE threads SET name = ? WHERE id = ?", (_shown(name), thread))
             if metadata is not None:
                 [kept] = connection.execute("SELECT metadata FROM threads WHERE id = ?", (thread,)).fetchone()
                 changed = as_json({**json.loads(kept), **metadata})
                 connection.execute("UPDATE threads SET metadata = ? WHERE id = ?", (changed, thread))
             if is_shared is not None:
                 connection.execute("UPDATE threads SET is_shared = ? WHERE id = ?", (is_shared, thread))
+
+    def name_after(self, owner: str, thread: str, message: str, before: str) -> bool:
+        """Name a thread after its edited first message; False where its name was not that message's `before`.
+
+        A person has chosen such a name, or it is another's thread.
+        """
+        with self._store.writing() as connection:
+            named = (_shown(message), thread, owner, _shown(before))
+            query = "UPDATE threads SET name = ? WHERE id = ? AND owner = ? AND name = ?"
+            return bool(connection.execute(query, named).rowcount)
 
     def thread(self, reader: str, thread: str) -> Body | None:
         """A thread with its steps in order, each with its feedback, and its elements; None where it is not theirs.
@@ -269,3 +278,8 @@ def _says(connection: Connection, row: tuple[Any, ...], search: str) -> bool:
     steps = (json.loads(body) for (body,) in bodies)
     said = (str(step.get("output")) for step in steps if str(step.get("type")).endswith("message"))
     return any(search in text.casefold() for text in said)
+
+
+def _shown(name: str) -> str:
+    """A thread's name on one line, cut where it would be too long for a list."""
+    return " ".join(whole(name).split())[:_LONGEST_NAME]

@@ -43,8 +43,18 @@ async def test_q09_an_edit_takes_what_came_after_from_everywhere(client: ChatCli
     assert len(said) == 2
     assert after["elements"] == []
     assert not any(step["type"] == "tool" for step in after["steps"])
-    after.pop("name")  # a person's to change
+    assert after["name"] == "echo taken back"
     assert "canary" not in json.dumps(after)
+
+
+async def test_a_chat_that_a_person_named_keeps_its_name_when_its_first_message_is_edited(client: ChatClient) -> None:
+    first = await client.say("nothing yet")
+    await client.answered()
+    named = await client.http.put("/project/thread", json={"threadId": await client.thread(), "name": "Barley"})
+    assert named.is_success
+    await client.edit(first, "echo again")
+    await client.until(lambda: any(text.startswith("echo again {") for text in client.texts()))
+    assert (await _kept(client))["name"] == "Barley"
 
 
 async def test_c6_only_what_a_person_wrote_can_be_edited(client: ChatClient) -> None:
