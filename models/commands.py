@@ -140,7 +140,7 @@ def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
 
     folders = prepare_embedded(house.home)
     encoder = find(None, "embed").name
-    with contextlib.suppress(ModelError):  # the same encoder, and the adapters on it, serve by torch then
+    with contextlib.suppress(ModelError, OSError):  # the same encoder, and the adapters on it, serve by torch then
         convert(folders[encoder], house.home, name=encoder, form="vectors")
         for version in Registry(house.home).versions():
             if version.shipped and is_on_encoder(version.folder):

@@ -18,6 +18,7 @@ from models.engines.adapter_note import AdapterNote
 from models.engines.choice import ConvertedChoice, encoder_choice
 from models.engines.encoder_parity import EncoderParity, Rows
 from models.engines.lora import layers_of, read_adapter
+from models.engines.openvino_paged import EngineUnavailable
 from models.engines.openvino_states import AdaptedStates, OpenVinoStates
 from models.errors import ModelError
 
@@ -69,9 +70,10 @@ def convert_adapted(adapter: Path, base: Path, home: Path, *, name: str) -> Path
         return converted
     try:
         report = check_adapted(adapter, base, home)
-    except ModelError as error:
-        note.write({"message": str(error)})
-        raise
+    except (ModelError, RuntimeError) as error:  # what OpenVINO raises is a RuntimeError
+        problem = error if isinstance(error, ModelError) else EngineUnavailable(" ".join(str(error).split())[-300:])
+        note.write({"message": str(problem)})
+        raise problem from error
     note.write({"report": report.to_json()})
     return converted
 
