@@ -105,7 +105,7 @@ def family_of(config: Mapping[str, Any], tokenizer: Any) -> Family:
     """The family of a model, by its config and tokenizer.
 
     A model may name its own pair in config.json's `task_specific_params`, as T5 does:
-    `{"translation_en_to_de": {"prefix": "..."}}`; that goes first. Beside the prefix may stand `least_familiar`.
+    `{"translation_en_to_de": {"prefix": "..."}}`; that goes first.
     """
     prefixes = _own_prefixes(config)
     if prefixes:
@@ -123,12 +123,6 @@ def family_of(config: Mapping[str, Any], tokenizer: Any) -> Family:
     if kind == "t5":
         return _Prefixed({(a, b): f"translate {language_name(a)} to {language_name(b)}: " for a, b in _T5_PAIRS})
     return Family()
-
-
-def least_familiar(config: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-    """A pair to the least that `Familiarity` gives for texts like those the model was trained on, where it says so."""
-    found = {pair: facts.get("least_familiar") for pair, facts in _own_pairs(config).items()}
-    return {pair: float(least) for pair, least in found.items() if isinstance(least, (int, float))}
 
 
 def _own_prefixes(config: Mapping[str, Any]) -> dict[tuple[str, str], str]:

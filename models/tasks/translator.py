@@ -12,12 +12,12 @@ from typing import Any
 from models.profiles import translator_of_all
 from models.tasks.base import as_texts
 from models.tasks.errors import LanguageNotSupported
-from models.tasks.familiarity import Familiarity
+from models.tasks.familiarity import FILE, Familiar, read_familiar
 from models.tasks.language import detect_language, languages
 from models.tasks.language_codes import language_code
 from models.tasks.sentences import sentence_spans
 from models.tasks.seq2seq import Seq2SeqModel
-from models.tasks.translation_families import Family, family_of, least_familiar
+from models.tasks.translation_families import Family, family_of
 
 _SPACE = re.compile(r"\s+")
 # a text is in a language that a model does not know at the first probability, if its own have less than the second
@@ -63,13 +63,13 @@ class Translator(Seq2SeqModel):
         return family_of(self.config, self.load().tokenizer)
 
     @cached_property
-    def _familiarity(self) -> Familiarity:
-        return Familiarity(self.load().tokenizer)
+    def _familiar(self) -> dict[str, Familiar]:
+        return read_familiar(self.folder, self.load().tokenizer)
 
     @property
     def narrow(self) -> bool:
         """Whether the model says for what texts it was made, so that others get advice."""
-        return bool(least_familiar(self.config))
+        return (self.folder / FILE).is_file()
 
     @property
     def languages(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -117,9 +117,9 @@ class Translator(Seq2SeqModel):
             return ranked[0].code  # which the model does not know, rather than the likest of those it does
         return among[0] if len(among) == 1 else detect_language(text, among).code
 
-    def _advice(self, text: str, source: str, target: str) -> str:
-        least = least_familiar(self.config).get((source, target))
-        if least is None or self._familiarity(text) >= least:
+    def _advice(self, text: str, source: str) -> str:
+        familiar = self._familiar.get(source)
+        if familiar is None or familiar.knows(text):
             return ""
         return (
             f"This text is unlike those that {self.name} was trained on, so its translation is not to be relied on: "
@@ -152,7 +152,7 @@ class Translator(Seq2SeqModel):
                 parts += [text[at:start], output.text]
                 at, cut_off = end, cut_off or output.cut_off
             whole = "".join([*parts, text[at:]]).strip()
-            results.append(Translation(whole, source, target, self.name, cut_off, self._advice(text, source, target)))
+            results.append(Translation(whole, source, target, self.name, cut_off, self._advice(text, source)))
         return results
 
     def _pieces(self, text: str, source: str, target: str) -> list[tuple[int, int]]:

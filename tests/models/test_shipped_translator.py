@@ -41,7 +41,7 @@ def test_a_description_of_a_picture_is_translated(
     [
         "The contractor shall indemnify the customer against all claims arising from this agreement.",
         "The meeting is moved to Thursday at ten.",
-        "How much does the ticket cost?",
+        "Where is the train station?",
         "水は百度で沸騰する。",
     ],
 )

@@ -7,6 +7,7 @@ and `to`.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.data import Column, Layout, Part, Splits
-from training.tasks.base import Prediction, Row, change_config
+from training.tasks.base import Prediction, Row
 from training.tasks.seq2seq import Seq2Seq, WritingOptions
 
 if TYPE_CHECKING:
     from models.tasks.translation_families import Family
     from training.evaluation import Tally
 
-_UNFAMILIAR = 3.0  # percent of the texts held out that the served class may call unlike those it was trained on
+_UNFAMILIAR = 2.0  # percent of the texts held out that may be below each of the two numbers of familiarity
 _MEASURED = 1000
 
 
@@ -47,7 +48,8 @@ class Translation(Seq2Seq):
     simple_rule = "the text left as it is"
     Options = Options
     pairs: tuple[tuple[str, str], ...] = ()
-    _known: dict[str, list[str]]
+    _learned: dict[str, list[str]]
+    _held_out: dict[str, list[str]]
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -60,7 +62,10 @@ class Translation(Seq2Seq):
     def prepare(self, splits: Splits) -> None:
         found = dict.fromkeys(zip(splits.train.column("from"), splits.train.column("to"), strict=True))
         self.pairs = tuple(sorted(found))
-        self._known = _texts_of(splits)
+        self._learned, held_out = _texts_of(splits.train), _texts_of(splits.validation)
+        draw = random.Random(0)
+        known = self._learned | held_out
+        self._held_out = {own: draw.sample(texts, min(len(texts), _MEASURED)) for own, texts in known.items()}
 
     def specific(self) -> dict[str, Any]:
         prefixes = self.options.prefixes
@@ -74,20 +79,21 @@ class Translation(Seq2Seq):
     def model_files(self, folder: Path) -> None:
         super().model_files(folder)
         if self.recipe.base is None and self.options.tokenizer.kind == "unigram":
-            least = {language: self._least_familiar(language) for language in dict(self.pairs)}
-            facts = {key: dict(value) for key, value in self.specific().items()}
-            for source, target in self.pairs:
-                facts.setdefault(_key(source, target), {})["least_familiar"] = least[source]
-            change_config(folder, {"task_specific_params": facts})
+            from models.tasks.familiarity import write_familiar
 
-    def _least_familiar(self, language: str) -> float:
-        """What nearly all texts of the language here reach; the served class tells of those that do not."""
+            write_familiar(folder, {language: self._familiar(language) for language in dict(self.pairs)})
+
+    def _familiar(self, language: str) -> tuple[Counter[int], tuple[float, float]]:
+        """Pieces of the language's texts to learn from, and what nearly all of those held out reach."""
         import numpy as np
 
-        from models.tasks.familiarity import Familiarity
+        from models.tasks.familiarity import Familiarity, count_pieces
 
-        measure = Familiarity(self.tokenizer)
-        return round(float(np.percentile([measure(text) for text in self._known[language]], _UNFAMILIAR)), 3)
+        pieces = count_pieces(self.tokenizer, self._learned[language])
+        measure = Familiarity(self.tokenizer, pieces)
+        numbers = [measure(text) for text in self._held_out[language]]
+        least = np.percentile(numbers, _UNFAMILIAR, axis=0)
+        return pieces, (round(float(least[0]), 3), round(float(least[1]), 3))
 
     def special_tokens(self) -> Sequence[str]:
         targets = sorted({target for _, target in self.pairs})
@@ -149,16 +155,12 @@ class Translation(Seq2Seq):
         return Tally(bleu_counts(_said(predictions), [row["references"] for row in rows]), bleu_of)
 
 
-def _texts_of(splits: Splits) -> dict[str, list[str]]:
-    """Texts by their language, of the validation part where it has the language, else of the training part."""
-    found: dict[str, list[str]] = {}
-    for part in (splits.validation, splits.train):
-        own: dict[str, list[str]] = {}
-        for row in part:
-            own.setdefault(row["from"], []).append(row["text"])
-        found = own | found
-    draw = random.Random(0)
-    return {language: draw.sample(texts, min(len(texts), _MEASURED)) for language, texts in found.items()}
+def _texts_of(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """Texts to translate by their language, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        found.setdefault(row["from"], {})[row["text"]] = None
+    return {language: list(texts) for language, texts in found.items()}
 
 
 def _key(source: str, target: str) -> str:
