@@ -93,7 +93,7 @@ def test_documents_of_one_name_are_listed_with_their_ids(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "arguments", "code"),
     [
-        ("translate", {"text": "hello", "to": "cs"}, "language_not_supported"),
+        ("translate", {"text": "hello", "to": "pl"}, "language_not_supported"),
         ("entities", {"text": "Anna"}, "no_task_model"),
         ("classify", {"text": "x", "labels": ["one"]}, "too_few_labels"),
         ("extract", {"question": "who?", "document": "missing.pdf"}, "not_found"),
