@@ -21,6 +21,7 @@ from models.engines.lora import layers_of, read_adapter
 from models.engines.openvino_paged import EngineUnavailable
 from models.engines.openvino_states import AdaptedStates, OpenVinoStates
 from models.errors import ModelError
+from models.files import read_config
 
 _PROBES_AT_ONCE = 4
 
@@ -144,4 +145,10 @@ def _outputs(model: Any, tokenizer: Any, rows: Sequence[Mapping[str, Any]]) -> l
 
 
 def _choice(base: Path, home: Path) -> ConvertedChoice[OpenVinoStates]:
-    return encoder_choice(base, home, base.name, "states", OpenVinoStates)
+    def open_converted(folder: Path) -> OpenVinoStates:
+        from models.loading import load_tokenizer
+        from models.tasks.base import window_tokens
+
+        return OpenVinoStates(folder, window=window_tokens(load_tokenizer(base), read_config(base)))
+
+    return encoder_choice(base, home, base.name, "states", open_converted)

@@ -182,8 +182,8 @@ def _check_states(converted: Path, folder: Path, name: str) -> EncoderParity:
     from models.tasks.base import window_tokens
 
     model, tokenizer = _plain_encoder(folder), load_tokenizer(folder)
-    candidate = OpenVinoStates(converted).adapted({})
     window = window_tokens(tokenizer, read_config(folder))
+    candidate = OpenVinoStates(converted, window=window).adapted({})
     sides: tuple[list[Any], list[Any]] = ([], [])
     for text in encoder_parity.texts(window):
         inputs = tokenizer(text, truncation=True, max_length=window, return_tensors="pt", verbose=False)

@@ -20,24 +20,25 @@ from models.engines.mapped import WeightPages
 from models.engines.openvino_paged import IR_FILE, EngineUnavailable, import_openvino
 
 _DOWN, _UP = "down:", "up:"
-Places = Mapping[str, tuple[int, ...]]
 _LENGTH_STEP = 8  # lengths are rounded up to it: each new shape costs the runtime some preparation
 
 
 class OpenVinoStates:
     """One compiled encoder that gives the last layer's states, with room for an adapter at each linear layer."""
 
-    def __init__(self, folder: Path, *, precision: str | None = None) -> None:
+    def __init__(self, folder: Path, *, window: int, precision: str | None = None) -> None:
         """Opens a folder that `openvino_convert.convert` made in the form "states".
 
         Args:
             folder: The converted encoder.
+            window: Most tokens of a text that it reads, special tokens counted.
             precision: None for the CPU's fastest (bfloat16 where it has it), or "f32".
 
         Raises:
             EngineUnavailable: OpenVINO is not installed, or cannot run this model.
         """
         openvino = import_openvino()
+        self.window = window
         properties: dict[str, Any] = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": usable_cores()}
         if precision is not None:
             properties["INFERENCE_PRECISION_HINT"] = precision
@@ -47,7 +48,7 @@ class OpenVinoStates:
             self.ports = tuple(port.get_any_name() for port in program.inputs)
             self.places = _make_room(program)
             self._compiled = core.compile_model(program, "CPU", properties)
-            self._pages = WeightPages(folder / IR_FILE)
+            self.pages = WeightPages(folder / IR_FILE)
         except RuntimeError as error:
             raise EngineUnavailable(" ".join(str(error).split())[-300:]) from error
 
@@ -59,17 +60,17 @@ class OpenVinoStates:
         """
         if problems := misfits(layers, self.places):
             raise AdapterMismatch(next(iter(layers.values())).adapter, problems)
-        return AdaptedStates(self._compiled.create_infer_request(), self.ports, self.places, layers, self._pages)
+        return AdaptedStates(self._compiled.create_infer_request(), self, layers)
 
 
 class AdaptedStates:
     """An encoder with one adapter; threads take turns."""
 
-    def __init__(self, request: Any, ports: tuple[str, ...], places: Places, layers: Lora, pages: WeightPages) -> None:
+    def __init__(self, request: Any, encoder: OpenVinoStates, layers: Lora) -> None:
         tensor = import_openvino().Tensor
-        self._request, self._ports, self._pages = request, ports, pages
+        self._request, self.encoder = request, encoder
         self._turn = threading.Lock()
-        for name, (outputs, inputs) in places.items():
+        for name, (outputs, inputs) in encoder.places.items():
             layer = layers.get(name) or _nothing(outputs, inputs)
             request.set_tensor(_DOWN + name, tensor(np.ascontiguousarray(layer.down)))
             request.set_tensor(_UP + name, tensor(np.ascontiguousarray(layer.up)))
@@ -78,12 +79,14 @@ class AdaptedStates:
         """States of shape (texts, tokens, size) for inputs of shape (texts, tokens); one that is absent is all 0."""
         given = inputs["input_ids"]
         length = given.shape[1]
-        more = ((0, 0), (0, -length % _LENGTH_STEP))
-        feeds = {name: np.pad(inputs.get(name, np.zeros_like(given)), more) for name in self._ports}
+        more = max(0, min(-length % _LENGTH_STEP, self.encoder.window - length))
+        feeds = {
+            name: np.pad(inputs.get(name, np.zeros_like(given)), ((0, 0), (0, more))) for name in self.encoder.ports
+        }
         with self._turn:
             self._request.infer(feeds, share_inputs=True)
             found: npt.NDArray[np.float32] = self._request.get_output_tensor(0).data[:, :length].copy()
-            self._pages.after_run()
+            self.encoder.pages.after_run()
         return found
 
 

@@ -53,7 +53,7 @@ def looked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_bert(tmp_path_factory.mktemp("encoder") / "base", BertModel, initializer_range=0.2)
+    return save_bert(tmp_path_factory.mktemp("encoder") / "base", BertModel, initializer_range=0.2, window=30)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def loaded(folder: Path, base: Path, kind: str, home: Path) -> Any:
 
 def said(found: Any, tokenizer: Any) -> dict[str, np.ndarray[Any, Any]]:
     """Every output for a batch of texts of unlike length, without what stands at padding."""
-    inputs = tokenizer(TEXTS, padding=True, truncation=True, max_length=32, return_tensors="pt")
+    inputs = tokenizer(TEXTS, padding=True, truncation=True, max_length=30, return_tensors="pt")
     with torch.inference_mode():
         output = found(**inputs)
     kept = inputs["attention_mask"].bool()
@@ -120,9 +120,7 @@ def test_adapters_share_one_copy_of_the_encoder_and_keep_apart(base: Path, home:
     outputs = [said(one.model, one.tokenizer)["last_hidden_state"] for one in (first, second, first)]
     assert np.array_equal(outputs[0], outputs[2])
     assert np.abs(outputs[0] - outputs[1]).max() > 0.1
-    states = choice.encoder_choice(base, home, base.name, "states", OpenVinoStates).converted()
-    assert states is not None
-    assert first.model._states._pages is second.model._states._pages is states._pages
+    assert first.model._states.encoder is second.model._states.encoder
 
 
 def test_what_differs_is_refused_and_torch_serves_it(
@@ -149,7 +147,7 @@ def test_an_adapter_that_changed_since_its_check_is_served_by_torch(base: Path, 
 
 def test_a_layer_without_a_place_is_refused(base: Path, home: Path, tmp_path: Path) -> None:
     converted = convert_adapted(adapter(tmp_path / "adapter", base, "BertModel"), base, home, name="adapter")
-    states = OpenVinoStates(converted)
+    states = OpenVinoStates(converted, window=30)
     assert set(states.places) == {
         f"encoder.layer.{number}.{part}"
         for number in (0, 1)
