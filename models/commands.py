@@ -140,10 +140,12 @@ def _prepare(args: argparse.Namespace, house: Any) -> dict[str, str]:
 
     folders = prepare_embedded(house.home)
     encoder = find(None, "embed").name
-    with contextlib.suppress(ModelError, OSError):  # the same encoder, and the adapters on it, serve by torch then
+    # what is refused or fails here serves by torch, and the next is tried all the same
+    with contextlib.suppress(ModelError, OSError):
         convert(folders[encoder], house.home, name=encoder, form="vectors")
-        for version in Registry(house.home).versions():
-            if version.shipped and is_on_encoder(version.folder):
+    for version in Registry(house.home).versions():
+        if version.shipped and is_on_encoder(version.folder):
+            with contextlib.suppress(ModelError, OSError):
                 _converted(find(version.label, None, house.home), house.home)
     return {name: str(folder) for name, folder in folders.items()}
 
