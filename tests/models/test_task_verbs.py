@@ -149,7 +149,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         (["classify", " ", "--labels", "a,b"], "empty_text"),
         (["classify", "text", "--model", "no-such-model"], "model_not_found"),
         (["classify", "text", "--model", "smollm2-135m-instruct"], "wrong_role"),
-        (["translate", "text", "--to", "cs"], "language_not_supported"),
+        (["translate", "text", "--to", "pl"], "language_not_supported"),
         (["entities", "text"], "no_task_model"),
         (["fill-mask", "a ___"], "no_task_model"),
         (["summarize", "no/such/file.pdf"], "not_found"),
@@ -162,7 +162,7 @@ def test_named_failures(arguments: list[str], code: str, capsys: pytest.CaptureF
 
 
 def test_what_to_fetch_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["translate", "text", "--to", "cs"])
+    main(["translate", "text", "--to", "pl"])
     assert "hearth models pull google/madlad400-3b-mt" in capsys.readouterr().err
 
 

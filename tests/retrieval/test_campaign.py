@@ -19,7 +19,7 @@ import pytest
 from tests.retrieval.campaign.faults import every_point
 from tests.retrieval.campaign.judge import Judge
 from tests.retrieval.campaign.power import rebuilt, recorded, words_until
-from tests.retrieval.campaign.worker import killed_after
+from tests.retrieval.campaign.worker import killed_after, seconds_of_puts
 from tests.strace import needs_strace
 
 
@@ -46,9 +46,10 @@ def report(name: str, judge: Judge, cases: int, began: float, **more: object) ->
 
 def kills(memory: Path, count: int, seed: int) -> None:
     began, judge, chance = time.monotonic(), Judge(), random.Random(seed)
+    latest = max(0.15, 3 * seconds_of_puts(memory / "scratch", seed))  # a slow machine is given time to do something
     for number in range(count):
-        judge.judge(memory / "library", killed_after(chance.uniform(0.005, 0.15), memory / "library", number))
-    report("kill -9 at random moments", judge, count, began, seed=seed)
+        judge.judge(memory / "library", killed_after(chance.uniform(0.005, latest), memory / "library", number))
+    report("kill -9 at random moments", judge, count, began, seed=seed, latest_second=round(latest, 3))
     assert judge.said["done put"] > count // 10
 
 

@@ -189,3 +189,20 @@ def killed_after(seconds: float, path: Path, seed: int) -> list[Word]:
     listener.join()
     assert os.WIFSIGNALED(status), f"the worker ended by itself: {said[-1:]}"
     return said
+
+
+def seconds_of_puts(path: Path, seed: int, count: int = 5) -> float:
+    """How long a worker takes from its start until it has put texts so many times, a put at the mean."""
+    worker, line, begin = started(churn, path, seed)
+    with begin:
+        begin.send(b"!")
+        began, puts = time.monotonic(), 0
+        for word, operation, _ in listened(line):
+            puts += word == "done" and operation[0] == "put"
+            if puts == count:
+                break
+        took = time.monotonic() - began
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    assert puts == count, f"the worker ended after {puts} puts"
+    return took / count
