@@ -66,6 +66,15 @@ def standing_messages(question: str, turns: Sequence[tuple[str, str]]) -> list[B
     ]
 
 
+def asking_messages(passage: str) -> list[BaseMessage]:
+    """A passage of which a question is to be asked; the reply is an answer of its words, then the question."""
+    system = (
+        "Write what somebody could ask about the passage: on the first line the answer in the passage's own words, as "
+        "short as it can be, on the second the question."
+    )
+    return [SystemMessage(system), HumanMessage(passage)]
+
+
 def thread_summary_messages(earlier: str, turns: Sequence[tuple[str, str]], words: int) -> list[BaseMessage]:
     """The (question, answer) turns of a thread to be folded into the short summary of what came before them."""
     system = (

@@ -1,4 +1,4 @@
-"""The training verbs of the command line: check, run, search, teach, resume, evaluate, publish, list.
+"""The training verbs of the command line: check, run, search, teach, ask, resume, evaluate, publish, list.
 
 Handlers give JSON-able values and import what they need when they run; progress goes to standard error.
 """
@@ -46,6 +46,13 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
                 "--ray", metavar="N", type=_count, help="train in N worker processes of Ray Train on this machine"
             )
             verb.add_argument("--publish", action="store_true", help="publish the model if the gate is open")
+    ask = actions.add_parser("ask", parents=[common], help="write questions about texts, to train readers on")
+    ask.add_argument("texts", nargs="+", metavar="FILE", help="rows with a text or a context, such as articles.jsonl")
+    ask.add_argument("--asker", required=True, metavar="MODEL", help="a chat model that learned to ask (recipe asking)")
+    ask.add_argument("--output", required=True, metavar="F.jsonl", help="where they go; goes on where it ended")
+    ask.add_argument("--each", type=_count, default=5, metavar="N", help="questions drawn for a paragraph (5)")
+    ask.add_argument("--most", type=_count, metavar="N", help="end with so many questions")
+    ask.set_defaults(handler=_ask, render=_render_asked)
     resume = actions.add_parser("resume", parents=[common], help="go on with an interrupted run, exactly")
     _add_run(resume)
     resume.add_argument("--allow-changed", action="store_true", help="go on although data, code or settings changed")
@@ -170,6 +177,28 @@ def _render_taught(value: dict[str, Any]) -> str:
     return f"{asked:,} of {rows:,} prompts answered now; {left_out:,} answers were too long and left out"
 
 
+def _ask(options: argparse.Namespace, house: Any) -> dict[str, Any]:
+    from training.questions import ask
+
+    target = Path(options.output).absolute()
+    return ask(
+        options.texts,
+        options.asker,
+        target,
+        home=house.home,
+        each=options.each,
+        most=options.most,
+        show=_progress(options),
+    )
+
+
+def _render_asked(value: dict[str, Any]) -> str:
+    return (
+        f"{value['rows']:,} questions about {value['paragraphs']:,} paragraphs are in the file; of {value['asked']:,} "
+        f"asked now {value['left_out']:,} repeated another or had no answer in their paragraph and were left out"
+    )
+
+
 def _resume(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     from training.run import resume
     from training.run_folder import find_run
@@ -258,6 +287,8 @@ def _event_words(line: dict[str, Any]) -> str:
         return f"  judged after step {line['step']:,}: {line['score']:.4f}{' (best)' if line['best'] else ''}"
     if line["event"] == "taught":
         return f"  {line['row']:,} of {line['rows']:,} prompts answered"
+    if line["event"] == "asked":
+        return f"  {line['paragraph']:,} of {line['paragraphs']:,} paragraphs asked about, {line['rows']:,} questions"
     if line["event"] == "averaged":
         return f"  mean of the last epochs: {line['score']:.4f}{' (taken)' if line['taken'] else ''}"
     if line["event"] == "began":

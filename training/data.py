@@ -101,6 +101,10 @@ def load_data(recipe: Recipe, columns: Sequence[Column], folder: Path, layout: L
         held = {group for part in given if part != "train" for group in stored[part].groups}
         drawn = {part: _apart(reader, stored["train"], indices, held) for part, indices in drawn.items()}
     chosen |= {part: ("train", indices) for part, indices in drawn.items()}
+    if recipe.data.further:
+        held = {stored[source].groups[at] for part, (source, rows) in chosen.items() if part != "train" for at in rows}
+        more = _store(reader.rows(recipe.data.further), folder / "further.arrow")
+        stored["train"], chosen["train"] = _with_further(stored["train"], drawn["train"], more, reader, held)
     parts = {part: _part(recipe, part, stored[source], indices) for part, (source, indices) in chosen.items()}
     if not len(parts["train"]):
         raise TooFewRows(", ".join(recipe.data.train), "no row is left to learn from; check the split and the columns.")
@@ -281,6 +285,19 @@ def _apart(reader: _Reader, whole: _Stored, indices: list[int], held: set[bytes]
     if len(kept) < len(indices):
         reader.count("of a group that another part's file holds", len(indices) - len(kept))
     return kept
+
+
+def _with_further(
+    whole: _Stored, indices: list[int], more: _Stored, reader: _Reader, held: set[bytes]
+) -> tuple[_Stored, tuple[str, list[int]]]:
+    """The training files with what is only learned from behind them, and the rows of both that are learned from."""
+    from datasets import concatenate_datasets
+
+    together = _Stored(
+        concatenate_datasets([whole.rows, more.rows]), whole.hashes + more.hashes, whole.groups + more.groups
+    )
+    rows = [*indices, *range(len(whole.hashes), len(together.hashes))]
+    return together, ("train", _apart(reader, together, rows, held))
 
 
 def _part(recipe: Recipe, part: str, stored: _Stored, indices: list[int]) -> Part:

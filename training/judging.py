@@ -38,7 +38,7 @@ def judge_again(name: str, *, home: Path, model: str | None = None) -> dict[str,
 
     Returns:
         The metrics with the main one's 95 % interval; `simple` has those of the simple rule, `card` those that the
-        entry was added with, and `same_data` says whether the data is what it was then (None: not known).
+        entry was added with, and `same_data` says whether the rows are what they were then (None: not known).
 
     Raises:
         RunNotFound: nothing of this name, no model of it yet, or an entry that no recipe of Hearth's made.
@@ -51,6 +51,7 @@ def judge_again(name: str, *, home: Path, model: str | None = None) -> dict[str,
         splits = load_data(subject.recipe, task.columns, Path(folder), task.layout)
         task.prepare(splits)
         part, rows = judged_rows(splits)
+        judged = getattr(splits, part).fingerprint
         wanted = _folder_of(model, home) if model else subject.model
         if wanted is None or not wanted.is_dir():
             raise RunNotFound(name, "has no model yet; name one with --model")
@@ -62,7 +63,7 @@ def judge_again(name: str, *, home: Path, model: str | None = None) -> dict[str,
         "model": model or name,
         "simple": {"by": task.simple_rule, "metrics": simple.metrics},
         "card": dict(facts.metrics) if facts else None,
-        "same_data": splits.fingerprint.startswith(facts.data) if facts and facts.data else None,
+        "same_data": judged.startswith(facts.data) if facts and facts.data else None,
     }
 
 

@@ -72,7 +72,7 @@ def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = 
         metrics={key: float(value) for key, value in report["model"]["metrics"].items() if _is_number(value)},
         licence=recipe.publish.licence,
         recipe=recipe.name if _makes_shipped_rows(recipe) else None,
-        data=report["data"]["fingerprint"][:_SHOWN],
+        data=_judged(report),
         card=card(recipe, report, wanted, forced=force and not report["gate"]["open"]),
     )
     published = {"name": version.label, "role": version.role, "folder": str(version.folder), "run": folder.name}
@@ -80,13 +80,20 @@ def publish(folder: Path, *, home: Path, name: str | None = None, force: bool = 
     return published
 
 
+def _judged(report: dict[str, Any]) -> str:
+    """What tells the rows that the run was judged on from others; of all rows where the run is of an older Hearth."""
+    data = report["data"]
+    return str(data.get("judged") or data["fingerprint"])[:_SHOWN]
+
+
 def _makes_shipped_rows(recipe: Recipe) -> bool:
-    """Whether the recipe of Hearth's own with this name makes the same rows and judges them alike."""
+    """Whether the recipe of Hearth's own with this name makes the same rows to judge on and judges them alike."""
     try:
         own = load_recipe(recipe.name).resolved()
     except RecipeNotFound:
         return False
     ran, parts = recipe.resolved(), ("task", "seed", "data", "options", "evaluation")
+    own["data"]["further"] = ran["data"]["further"] = ()
     return all(json.dumps(own[part]) == json.dumps(ran[part]) for part in parts)
 
 
@@ -155,7 +162,7 @@ def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> 
             "",
             f"{', '.join(Path(one).name for one in recipe.data.train)}"
             + (f" ({recipe.data.hub} on the hub)" if recipe.data.hub else "")
-            + f"; licence: {data['licence'] or 'not stated'}; fingerprint {data['fingerprint'][:_SHOWN]}.",
+            + f"; licence: {data['licence'] or 'not stated'}; fingerprint of the rows judged on: {_judged(report)}.",
             f"{data['rows']['train']:,} rows to learn from, {data['leaks'].get('test', 0):,} rows of the test part "
             "stand among them.",
             "",

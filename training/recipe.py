@@ -47,6 +47,8 @@ class Data:
     Attributes:
         train, validation, test: Files (csv, tsv, json, jsonl, parquet, txt, .gz of these), folders of a saved data set,
             or `hub:name[:config][:split]`; relative to the recipe file.
+        further: More of the same to learn from, and from nothing else: none of it is chosen by or judged on, and rows
+            that belong together (`split.by`) with one that is are left out.
         hub: The name of the same data on the Hugging Face hub, for people without the files.
         licence: The data's licence, for the model card.
         columns: The task's column -> the data's column, where they differ.
@@ -58,6 +60,7 @@ class Data:
     train: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
     hub: str | None = None
     licence: str | None = None
     columns: dict[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ def write_report(
 ) -> dict[str, Any]:
     """Judges the run's model on the test part, the validation part where there is none, and writes the files."""
     name, rows = judged_rows(splits)
+    judged = getattr(splits, name).fingerprint
     new = judge_folder(task, folder / "model", home, rows)
     old, said_by = baseline(recipe, task, splits, rows, home)
     learns, every = learner.parameters
@@ -43,7 +44,7 @@ def write_report(
         "model": new.to_json(),
         "baseline": {"by": said_by} | old.to_json(),
         "gate": weigh(task, rows, new, old, recipe.gate).to_json(),
-        "data": found.to_json() | {"fingerprint": splits.fingerprint, "licence": recipe.data.licence},
+        "data": found.to_json() | {"fingerprint": splits.fingerprint, "judged": judged, "licence": recipe.data.licence},
         "parameters": {"learning": learns, "all": every},
         "training": _course(lines),
         "worst": worst(task, rows, new),

@@ -103,6 +103,24 @@ def test_rows_are_kept_together_by_the_first_of_several_columns_that_they_have(
         loaded(opinion_recipe(data__split={"by": ["page", "title"]}), tmp_path)
 
 
+def test_further_rows_are_learned_from_and_never_judged_on(opinion_recipe: Make, tmp_path: Path) -> None:
+    own = [row | {"title": f"article {index % 10}"} for index, row in enumerate(opinions(100))]
+    more = [row | {"title": f"article {index % 20}"} for index, row in enumerate(opinions(60, seed=5))]
+    write_rows(tmp_path / "rows.jsonl", own)
+    write_rows(tmp_path / "more.jsonl", more)
+    split = {"by": "title", "validation": 0.3, "test": 0.3}
+    alone = loaded(opinion_recipe(data__split=split), tmp_path)
+    recipe = opinion_recipe(data__split=split, data__further=["more.jsonl"])
+    splits = load_data(recipe, COLUMNS, tmp_path / "again")
+    for part in ("validation", "test"):
+        assert getattr(splits, part).fingerprint == getattr(alone, part).fingerprint
+    apart = {row["title"] for row in own if part_of_group(recipe, row["title"]) != "train"}
+    assert 0 < len(apart) < 10
+    wanted = [row["text"] for row in more if row["title"] not in apart]
+    assert [row["text"] for row in splits.train] == [row["text"] for row in alone.train] + wanted
+    assert splits.dropped == {"of a group that another part's file holds": len(more) - len(wanted)}
+
+
 def test_the_fingerprint_follows_the_rows_and_not_the_files(opinion_recipe: Make, tmp_path: Path) -> None:
     rows = opinions(30)
     save_csv(tmp_path / "a.csv", rows)

@@ -86,7 +86,7 @@ def test_what_ships_names_its_recipe_and_the_data_of_its_card(tmp_path: Path) ->
     assert len(shipped) >= 8
     for version in shipped:
         assert (SHIPPED / f"{version.facts.recipe}.toml").is_file(), version.label
-        assert f"fingerprint {version.facts.data}." in version.card, version.label
+        assert f": {version.facts.data}." in version.card, version.label
 
 
 @pytest.mark.real_model

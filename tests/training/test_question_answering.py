@@ -52,6 +52,11 @@ def test_every_layout_of_answers_is_read(given: Any, answers: list[str], starts:
     assert (row["answers"], row["starts"], row["text"]) == (answers, starts, TEXT)
 
 
+def test_natural_questions_are_read() -> None:
+    row = one({"text": "who", "long_answer": TEXT, "short_answers": ["london"], "answers": ["London, England"]})
+    assert (row["question"], row["text"], row["answers"], row["starts"]) == ("who", TEXT, ["london"], [28])
+
+
 def test_nested_articles_and_impossible_questions() -> None:
     qas = [
         {"question": "who", "answers": [{"text": "ada", "answer_start": 0}]},

@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "question-answering": ("question_answering", "QuestionAnswering"),
     "chat": ("chat", "Chat"),
     "follow-ups": ("follow_ups", "FollowUps"),
+    "asking": ("asking", "Asking"),
     "claim-support": ("claim_support", "ClaimSupport"),
     "distilled-classification": ("distilled_classification", "DistilledClassification"),
     "dpo": ("dpo", "DPO"),

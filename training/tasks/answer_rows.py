@@ -14,7 +14,8 @@ def laid_out(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     It is one question with `text` or `context` and `answers`, or an article with `paragraphs` of `qas`. Answers are
     texts, `{text, answer_start}` or lists of either, or `{"text": [...], "answer_start": [...]}`; none of them means
-    that there is no answer. Without a start that fits, the first place where the answer stands counts.
+    that there is no answer. Natural Questions' rows have the question in `text`, the paragraph in `long_answer` and
+    `short_answers`. Without a start that fits, the first place where the answer stands counts.
 
     Raises:
         ValueError: a column is missing, or no answer stands in the text.
@@ -24,6 +25,9 @@ def laid_out(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
             for question in paragraph.get("qas", []):
                 yield from laid_out({**question, "context": paragraph.get("context")})
         return
+    if "long_answer" in values and "short_answers" in values:
+        question, answers = values.get("text"), values["short_answers"]
+        values = {"question": question, "context": values["long_answer"], "answers": answers}
     text = next((values[name] for name in _TEXT_NAMES if isinstance(values.get(name), str)), None)
     if text is None or "question" not in values or ("answers" not in values and "answer" not in values):
         have = ", ".join(map(repr, values))
