@@ -160,7 +160,7 @@ def card(recipe: Recipe, report: dict[str, Any], name: str, *, forced: bool) -> 
             "",
             "## Data",
             "",
-            f"{', '.join(Path(one).name for one in recipe.data.train)}"
+            f"{', '.join(Path(one).name for one in recipe.data.train + recipe.data.further)}"
             + (f" ({recipe.data.hub} on the hub)" if recipe.data.hub else "")
             + f"; licence: {data['licence'] or 'not stated'}; fingerprint of the rows judged on: {_judged(report)}.",
             f"{data['rows']['train']:,} rows to learn from, {data['leaks'].get('test', 0):,} rows of the test part "

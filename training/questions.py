@@ -160,6 +160,6 @@ def _passages(sources: Sequence[str]) -> list[Passage]:
 def _replies(served: BaseChatModel, passages: Sequence[Passage], each: int) -> list[list[str]]:
     from models.prompts import asking_messages
 
-    prompts = [asking_messages(one.text) for one in passages for _ in range(each)]
+    prompts: list[Any] = [asking_messages(one.text) for one in passages for _ in range(each)]
     said = [str(reply.content) for reply in served.batch(prompts, config={"max_concurrency": _AT_ONCE})]
     return [said[at : at + each] for at in range(0, len(said), each)]
