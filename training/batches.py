@@ -21,7 +21,7 @@ class Plan:
     """Every forward pass of a run in order, each a list of row indices.
 
     `accumulation_steps` consecutive ones make an optimizer step; `epoch_ends` has the number of batches that each epoch
-    ends with.
+    ends with, the last one's where it would end if the run did not end in it.
     """
 
     batches: list[list[int]]
@@ -38,8 +38,8 @@ class Plan:
         return self.batches[step * self.accumulation_steps : (step + 1) * self.accumulation_steps]
 
     def ends_epoch(self, step: int) -> bool:
-        """Whether the optimizer step that makes `step` of them is an epoch's last."""
-        return int(self.epoch_at(step)) > int(self.epoch_at(step - 1))
+        """Whether the optimizer step that makes `step` of them is an epoch's last, or the run's."""
+        return step == self.steps or int(self.epoch_at(step)) > int(self.epoch_at(step - 1))
 
     def epoch_at(self, step: int) -> float:
         """Epochs done after so many optimizer steps."""
@@ -64,14 +64,12 @@ def make_plan(lengths: Sequence[int], training: Training, seed: int) -> Plan:
     epoch = 0
     while (wanted is None and epoch < math.ceil(training.epochs)) or (wanted is not None and len(batches) < wanted):
         own = _epoch(lengths, training, random.Random(f"{seed}:{epoch}"))
+        ends.append(len(batches) + len(own))
         if wanted is None and epoch + 1 > training.epochs:
             own = own[: max(1, round(len(own) * (training.epochs - epoch)))]
         batches += own
-        ends.append(len(batches))
         epoch += 1
-    if wanted is not None:
-        batches, ends[-1] = batches[:wanted], wanted
-    return Plan(batches, training.accumulation_steps, ends)
+    return Plan(batches[:wanted], training.accumulation_steps, ends)
 
 
 def _epoch(lengths: Sequence[int], training: Training, draw: random.Random) -> list[list[int]]:

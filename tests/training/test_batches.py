@@ -46,9 +46,11 @@ def test_steps_win_over_epochs_and_parts_of_epochs_count() -> None:
     plan = make_plan(LENGTHS, Training(steps=7, accumulation_steps=3, batch_rows=10), seed=0)
     assert (plan.steps, len(plan.batches)) == (7, 21)
     assert [len(plan.of_step(step)) for step in range(7)] == [3] * 7
-    assert plan.epoch_at(7) == pytest.approx(21 / 11, abs=0.1)
+    assert plan.epoch_at(7) == pytest.approx(21 / 11)
+    assert [plan.ends_epoch(step) for step in range(1, 8)] == [False, False, False, True, False, False, True]
     assert len(make_plan(LENGTHS, Training(epochs=0.5, batch_rows=10), seed=0).batches) == 6
-    assert len(make_plan(LENGTHS, Training(epochs=1.5, batch_rows=10), seed=0).batches) == 11 + 6
+    longer = make_plan(LENGTHS, Training(epochs=1.5, batch_rows=10), seed=0)
+    assert (len(longer.batches), longer.epoch_at(longer.steps)) == (11 + 6, pytest.approx(1 + 6 / 11))
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
