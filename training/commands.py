@@ -50,7 +50,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentP
     ask.add_argument("texts", nargs="+", metavar="FILE", help="rows with a text or a context, such as articles.jsonl")
     ask.add_argument("--asker", required=True, metavar="MODEL", help="a chat model that learned to ask (recipe asking)")
     ask.add_argument("--output", required=True, metavar="F.jsonl", help="where they go; goes on where it ended")
-    ask.add_argument("--each", type=_count, default=5, metavar="N", help="questions drawn for a paragraph (5)")
+    ask.add_argument("--each", type=_count, default=2, metavar="N", help="questions drawn for a paragraph (2)")
+    ask.add_argument("--reader", metavar="MODEL", help="leave out what this model finds another answer to")
     ask.add_argument("--most", type=_count, metavar="N", help="end with so many questions")
     ask.set_defaults(handler=_ask, render=_render_asked)
     resume = actions.add_parser("resume", parents=[common], help="go on with an interrupted run, exactly")
@@ -187,6 +188,7 @@ def _ask(options: argparse.Namespace, house: Any) -> dict[str, Any]:
         target,
         home=house.home,
         each=options.each,
+        reader=options.reader,
         most=options.most,
         show=_progress(options),
     )
@@ -195,7 +197,7 @@ def _ask(options: argparse.Namespace, house: Any) -> dict[str, Any]:
 def _render_asked(value: dict[str, Any]) -> str:
     return (
         f"{value['rows']:,} questions about {value['paragraphs']:,} paragraphs are in the file; of {value['asked']:,} "
-        f"asked now {value['left_out']:,} repeated another or had no answer in their paragraph and were left out"
+        f"asked now {value['left_out']:,} repeated another or had not their answer in the paragraph and were left out"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,6 +136,29 @@ def test_a_line_that_was_cut_off_is_written_again(asker: list[str], tmp_path: Pa
     target.write_bytes(target.read_bytes()[:-20])
     ask([source], "x", target, home=tmp_path, each=2)
     assert sorted(map(str, rows_of(target))) == sorted(map(str, whole))
+
+
+def test_what_a_reader_finds_elsewhere_is_left_out(
+    asker: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reader:
+        def many(self, questions: list[str], texts: list[str], *, can_abstain: bool) -> list[Any]:
+            assert not can_abstain
+            return [SimpleNamespace(answer="1612" if "mill" in one else "the river") for one in questions]
+
+    monkeypatch.setattr("models.tasks.extractor.Extractor", lambda name, home: Reader())
+    target = tmp_path / "asked.jsonl"
+    report = ask([texts(tmp_path)], "x", target, home=tmp_path, each=2, reader="r")
+    assert (report["rows"], report["left_out"]) == (1, 5)
+    assert [row["answers"]["text"] for row in rows_of(target)] == [["1612"]]
+
+
+def test_a_file_of_something_else_is_not_written_to(asker: list[str], tmp_path: Path) -> None:
+    target = tmp_path / "notes.jsonl"
+    target.write_text('{"note": 1}\n')
+    with pytest.raises(DataError, match=r"notes\.jsonl.*line 1.*name another file"):
+        ask([texts(tmp_path)], "x", target, home=tmp_path)
+    assert target.read_text() == '{"note": 1}\n'
 
 
 def test_texts_that_cannot_be_asked_about_are_named(tmp_path: Path) -> None:
