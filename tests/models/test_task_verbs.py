@@ -106,7 +106,7 @@ def test_encoder_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert [item["index"] for item in ranked] == [1, 0]
     text = "The office moved to Oslo in March. The dog sleeps."
     found = run(capsys, "extract", text, "--question", "Where did the office move?")
-    assert (found["method"], found["model"]) == ("span", "answers@1")
+    assert (found["method"], found["model"]) == ("span", "answers@2")
     assert found["answer"] == text[found["start"] : found["end"]] == "Oslo"
     assert run(capsys, "language", "Wo ist der Bahnhof?")["language"] == "de"
 
