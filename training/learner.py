@@ -75,10 +75,16 @@ class Learner:
             config.pop("_name_or_path", None)  # where the base lies on this machine; the adapter names it itself
             (folder / TASK_CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True), encoding="utf-8")
         else:
-            # a model that began from nothing needs no format to stay comparable with, so it is kept half as large, too
-            kept = copy.deepcopy(self.model).half() if self.base_name == FROM_SCRATCH else self.model
+            kept = copy.deepcopy(self.model).half() if self._kept_in_half() else self.model
             kept.save_pretrained(str(folder))
             self.tokenizer.save_pretrained(str(folder))
+
+    def _kept_in_half(self) -> bool:
+        """A model that began from nothing, with no format to stay comparable with, and one that goes on from such."""
+        from models.files import read_config
+        from models.loading import encoder_folder
+
+        return self.base_name == FROM_SCRATCH or read_config(encoder_folder(self.base_folder)).get("dtype") == "float16"
 
 
 def _in_half(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def make_learner(recipe: Recipe, task: Task, home: Path, bf16: bool, own_base: P
 
     if own_base is None:
         assert recipe.base is not None
-        entry = find(recipe.base, None)
+        entry = find(recipe.base, None, home)
         folder, label, template = folder_of(entry, home), entry.label, entry.chat_template
     else:
         folder, label, template = own_base, FROM_SCRATCH, None

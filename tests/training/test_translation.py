@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from models.registry import Registry
 from models.tasks.familiarity import read_familiar
 from models.tasks.translator import Translator
 from tests.training.conftest import write_rows
@@ -19,6 +21,7 @@ from training.averaging import Averaging
 from training.data import load_data
 from training.errors import DataError
 from training.evaluation import judge
+from training.publish import publish
 from training.recipe import Recipe, recipe_from
 from training.run import run
 from training.scratch import base_for
@@ -108,6 +111,23 @@ def test_a_translator_from_nothing_learns_and_serves(toy: Callable[..., Recipe],
     unlike = served("Zurich quietly jumped over my examples", to="de")
     assert "`hearth models pull google/madlad400-3b-mt`" in unlike.advice
     assert unlike.to_json()["advice"] == unlike.advice
+
+
+def test_a_translator_from_nothing_goes_on_learning_by_its_name_in_the_registry(
+    toy: Callable[..., Recipe], tmp_path: Path, float32: None
+) -> None:
+    losses: dict[str, list[float]] = {"first": [], "second": []}
+    for name, changes in (("first", {"training__steps": 150}), ("second", {"base": "toy@1"})):
+        lines: list[dict[str, Any]] = []
+        run(toy(**changes), home=tmp_path, folder=tmp_path / name, show=lines.append)
+        losses[name] = [line["loss"] for line in lines if line["event"] == "step"]
+        publish(tmp_path / name, home=tmp_path, name="toy")
+    assert losses["second"][0] < losses["first"][0] / 2
+    served = Translator("toy@2", home=tmp_path)
+    assert served.languages == (("en",), ("de",))
+    assert served.narrow
+    weights = load_file(Registry(tmp_path).resolve("toy@2").folder / "model.safetensors")
+    assert {one.dtype for one in weights.values()} == {torch.float16}
 
 
 def test_a_translator_says_of_each_language_what_98_of_100_texts_reach(

@@ -47,7 +47,7 @@ class SentenceEncoder(Task):
         super().see(model, home, bf16)
         self._home = home
         assert self.recipe.base is not None
-        self._files = EncoderFiles(folder_of(find(self.recipe.base, None), home))
+        self._files = EncoderFiles(folder_of(find(self.recipe.base, None, home), home))
         _ = self.pooling  # refused before anything is computed
 
     def attach(self, tokenizer: Any, window: int) -> None:

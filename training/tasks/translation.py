@@ -78,10 +78,19 @@ class Translation(Seq2Seq):
 
     def model_files(self, folder: Path) -> None:
         super().model_files(folder)
-        if self.recipe.base is None and self.options.tokenizer.kind == "unigram":
+        if self._knows_little:
             from models.tasks.familiarity import write_familiar
 
             write_familiar(folder, {language: self._familiar(language) for language in dict(self.pairs)})
+
+    @property
+    def _knows_little(self) -> bool:
+        """Whether all that the model knows is in the rows: it began from nothing, or from a model that did."""
+        from models.tasks.familiarity import FILE
+
+        if self.recipe.base is None:
+            return bool(self.options.tokenizer.kind == "unigram")
+        return (Path(self.base_config["_name_or_path"]) / FILE).exists()
 
     def _familiar(self, language: str) -> tuple[Counter[int], tuple[float, float]]:
         """Pieces of the language's texts to learn from, and what nearly all of those held out reach."""
