@@ -20,6 +20,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ValidationError
 
 from agent import message_parts
+from agent.narrowing import narrowed, without_unsaid
 from models.prompts import call_messages
 from retrieval.records import DocumentRecord
 
@@ -226,23 +227,28 @@ def by_model(
         tool: a tool, or one in OpenAI's form.
         message: what to take them from.
         cancel: ends the model's work.
-        members: write these arguments only, all of them, by these schemas; None writes the tool's own schema.
+        members: write these arguments only, all of them, by these schemas; None writes the tool's own schema, narrowed
+            to what the message says.
 
     Returns:
         The arguments; empty where the model calls no tools or was stopped.
     """
     schema = convert_to_openai_tool(tool if isinstance(tool, BaseTool) else dict(tool))
     function = schema["function"]
-    if members is not None:
+    own = function.get("parameters") or {}
+    if members is None:
+        parameters = narrowed(own, message)
+    else:
         parameters = {"type": "object", "properties": dict(members), "required": list(members)}
-        schema = {"type": "function", "function": {**function, "parameters": parameters}}
+    schema = {"type": "function", "function": {**function, "parameters": parameters}}
     try:
         bound = model.bind_tools([schema], tool_choice=function["name"])
     except NotImplementedError:
         return {}
     said = bound.invoke(call_messages(message), cancel=cancel)
     calls = said.tool_calls if isinstance(said, AIMessage) else []
-    return {name: value for name, value in (calls[0]["args"] if calls else {}).items() if value != ""}
+    given = {name: value for name, value in (calls[0]["args"] if calls else {}).items() if value != ""}
+    return without_unsaid(given, own, message) if members is None else given
 
 
 def valid(tool: BaseTool, arguments: Mapping[str, Any]) -> bool:
