@@ -104,7 +104,7 @@ class ScriptedLibrary:
 
 
 class ScriptedAssistant:
-    """Answers by keyword: `slow` streams ten seconds, `evil` emits every live form, `nothing` finds no source.
+    """Answers by keyword: `slow` streams a minute, `evil` emits every live form, `nothing` finds no source.
 
     `propose` waits for a word before it sends, `every page` tells how far it is, `mood` classifies, `echo` says
     what was asked.
@@ -189,9 +189,9 @@ class ScriptedAssistant:
             yield Failed("too_long", "The question has 100,000 tokens; the model takes 8,192: shorten it.")
             return
         if "slow" in question:
-            for count in range(2000):
+            for count in range(3000):
                 yield Token(f"word{count} ")
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.02)
         if "monet" in question:
             yield Answered(Answer("It is tall.", tool="search", model="scripted", removed=("Monet ~~painted~~ it.",)))
             return

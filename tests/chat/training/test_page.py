@@ -144,7 +144,7 @@ async def test_contradicting_rows_are_told_and_may_be_borne(client: ChatClient, 
     await drop(client, write_csv(tmp_path / "torn.csv", ["text", "label"], [*rows, *contrary]), "/train")
     assert "(`contradiction`)" in client.texts()[-1] or "(`leak`)" in client.texts()[-1]
     await press(client, "Go on all the same")
-    assert "| faults | " in client.texts()[-1]
+    await client.until(lambda: "| faults | " in client.texts()[-1], seconds=SECONDS)
     await client.until(lambda: "Start" in labels(client))
 
 
