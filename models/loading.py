@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from models.engines.torch import TorchEngine
 
+alone = threading.RLock()
+"""Held while transformers makes a model: meanwhile it changes itself for all threads, and another's model would lack
+the weights that it shares between layers."""
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "embed_in.weight")
 _WORKING_BYTES = 150 * 1024**2  # the libraries' own buffers
@@ -148,7 +152,7 @@ def empty_model(folder: Path, model_class: str) -> Any:
 
     read_config(folder)
     made = getattr(transformers, model_class)
-    with quiet(), as_broken(folder), torch.device("meta"):
+    with alone, quiet(), as_broken(folder), torch.device("meta"):
         model = made(made.config_class.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False))
         model.tie_weights()
     return model
@@ -217,7 +221,7 @@ def load_gguf(gguf: Path, dtype: Any, on_fraction: Callable[[float], None] = lam
     """
     import transformers
 
-    with quiet(), _gguf_progress(on_fraction), as_broken(gguf):
+    with alone, quiet(), _gguf_progress(on_fraction), as_broken(gguf):
         # without dequantize=True the model counts as quantised and can neither be saved nor trained
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),
@@ -298,7 +302,7 @@ def model_from_files(folder: Path, auto_class: str, dtype: Any, **changes: Any) 
     """
     import transformers
 
-    with quiet(), as_broken(folder):
+    with alone, quiet(), as_broken(folder):
         model, report = getattr(transformers, auto_class).from_pretrained(
             str(folder),
             dtype=dtype,
@@ -354,7 +358,7 @@ def _load_embeddings(folder: Path, name: str, batch_size: int, exact: bool) -> H
     choice = _settle(name, weights, config, replace(choose_device(), device="cpu", dtype="float32") if exact else None)
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     common = {"normalize_embeddings": True, "batch_size": batch_size}
-    with quiet(), as_broken(folder):
+    with alone, quiet(), as_broken(folder):
         loaded = HuggingFaceEmbeddings(
             model_name=str(folder),
             model_kwargs={

@@ -11,7 +11,7 @@ from typing import Any
 from models.device import choose_device
 from models.errors import BrokenModel
 from models.files import read_config, read_weights
-from models.loading import as_broken, encoder_folder, load_tokenizer, model_from_files, quiet
+from models.loading import alone, as_broken, encoder_folder, load_tokenizer, model_from_files, quiet
 
 
 def load_for_training(
@@ -88,7 +88,7 @@ def save_new_model(folder: Path, auto_class: str, config: dict[str, Any]) -> Non
     """
     import transformers
 
-    with quiet(), as_broken(folder):
+    with alone, quiet(), as_broken(folder):
         values = dict(config)
         made = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
         model = getattr(transformers, auto_class).from_config(made, dtype="float32")
