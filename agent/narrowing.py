@@ -1,8 +1,8 @@
 """A tool's schema narrowed to what a message says: the choices that it names, the numbers and lists that it holds.
 
 A small model copies badly and fills in what nobody asked for. So where the message names some of a schema's choices,
-those are left; a number is one of the message's; and what may be left out and is not said is left out. What a
-message cannot tell, such as a yes or no, stays the model's.
+those are left; a number is one of the message's; a yes or no whose name is said is yes; and what may be left out and
+is not said is left out. What plain code cannot tell stays the model's.
 """
 
 from __future__ import annotations
@@ -16,16 +16,9 @@ _WORDS = (
     " eighteen nineteen twenty"
 ).split()
 _NUMBER_WORDS = {word: number for number, word in enumerate(_WORDS)} | {"once": 1, "twice": 2, "dozen": 12}
-_TIMES = {
-    "hundred": 100,
-    "thousand": 1000,
-    "million": 10**6,
-    "billion": 10**9,
-    "k": 1000,
-    "K": 1000,
-    "M": 10**6,
-    "B": 10**9,
-}
+_TIMES = dict(
+    zip("k K thousand M million B billion hundred".split(), (1e3, 1e3, 1e3, 1e6, 1e6, 1e9, 1e9, 100), strict=True)
+)
 _NUMBER = re.compile(
     r"(?<![\w.])(?P<sign>[-−])?(?P<money>[$€£¥])?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+(?:[eE]-?\d+\b)?)"
     r"(?:\s?(?P<percent>%|percent\b)|\s(?P<times>hundred|thousand|million|billion)\b|(?(money)(?P<short>[KkMB])\b|(?!)))?"
@@ -40,22 +33,8 @@ _NUMERIC = ("integer", "number")
 _QUOTED = re.compile(r"(?<!\w)[\"'‘`“]([^\"'‘’`“”]{2,40})[\"'’`”](?!\w)")
 """Values that a description gives as examples."""
 _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-_SAY_NOTHING = {
-    "inclu",
-    "is",
-    "use",
-    "has",
-    "retur",
-    "get",
-    "calcu",
-    "show",
-    "allow",
-    "with",
-    "of",
-    "the",
-    "in",
-    "enabl",
-}
+_SAY_NOTHING = set("inclu is use has retur get calcu show allow with of the in enabl".split())
+"""Beginnings, as `_stem` cuts them, of words in a member's name that ask for nothing of their own."""
 _NO = re.compile(r"n't\b|\b(?:not?|never|without|except)\b", re.IGNORECASE)
 
 
@@ -93,7 +72,7 @@ def without_unsaid(arguments: Mapping[str, Any], parameters: Mapping[str, Any], 
         for name, value in arguments.items()
         if name in wanted
         or not isinstance(value, str)
-        or "enum" in members.get(name, {})
+        or _choices(members.get(name))
         or known & set(_plain(value).split())
     }
 
@@ -161,8 +140,8 @@ def _stem(word: str) -> str:
     return word.casefold()[:5]
 
 
-def _choices(schema: Mapping[str, Any]) -> Sequence[str]:
-    choices = schema.get("enum") or ()
+def _choices(schema: Any) -> Sequence[str]:
+    choices = (schema.get("enum") if isinstance(schema, dict) else None) or ()
     return choices if all(isinstance(choice, str) for choice in choices) else ()
 
 
