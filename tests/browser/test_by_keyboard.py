@@ -77,7 +77,7 @@ def test_the_library(visitor: Visitor, tmp_path: Path) -> None:
     assert page.inner_text('[aria-label^="Remove hay"]') == "Remove for good?"
     page.keyboard.press("Enter")
     page.wait_for_selector("text=was removed.")
-    assert page.locator("#library-panel tbody tr").count() == 1
+    page.wait_for_function("document.querySelectorAll('#library-panel tbody tr').length === 1")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.id") == "library-button"
     assert page.inner_text("#library-button") == "Library (1 chosen)"
