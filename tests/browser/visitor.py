@@ -27,13 +27,18 @@ class Visitor:
         self.page.set_default_timeout(MILLISECONDS)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda line: self._hear(line.type, line.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", self._hear_error)
         self._context.on("page", lambda page: self.requests.append(f"new window: {page.url}"))
 
     def _hear(self, kind: str, text: str) -> None:
         # Chainlit's own dialogs lack a title for screen readers; that is not about loading.
         if kind == "error" and "DialogTitle" not in text:
             self.complaints.append(text)
+
+    def _hear_error(self, error: Any) -> None:
+        # What the PDF viewer's worker says of a file that somebody turned from before it was read.
+        if "Worker was terminated" not in str(error):
+            self.complaints.append(str(error))
 
     def arrive(self) -> None:
         """Open the newest link and wait until the page can be used."""

@@ -37,11 +37,6 @@ function rangeOf(wanted, { text, places }) {
   return null;
 }
 
-// A viewer that is left while it still reads its file throws what nobody waits for any more.
-addEventListener("unhandledrejection", (event) => {
-  if (event.reason?.message === "Worker was terminated") event.preventDefault();
-});
-
 export function markCited(viewer) {
   const layer = viewer.querySelector(".textLayer");
   const quote = document.querySelector("#side-view-content blockquote");
