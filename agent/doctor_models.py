@@ -81,8 +81,8 @@ def _role(house: House, serving: Serving) -> Check:
 def _refuse_absent(house: House, serving: Serving) -> None:
     """Raises where a named model is not on this machine; nothing is loaded, prepared or asked over the network."""
     from models.catalog import find
+    from models.encoder_files import encoder_folder
     from models.files import read_config
-    from models.loading import encoder_folder
     from models.prepare import folder_of, prepared_folder, wheel_file
 
     entry = find(serving.name, None, house.home)

@@ -47,7 +47,7 @@ def base_folder_of(folder: Path, home: Path) -> Path:
         ModelNotFound, ModelNotLocal: the base is not on this machine. BrokenModel: none is named.
     """
     from models.catalog import find
-    from models.loading import encoder_folder
+    from models.encoder_files import encoder_folder
     from models.prepare import folder_of
     from models.registry_checks import base_named_by
 
@@ -64,7 +64,8 @@ def put_together(folder: Path, base: Path, auto_class: str, dtype: Any) -> Any:
     import torch
     import transformers
 
-    from models.loading import as_broken, model_from_files
+    from models.loading import model_from_files
+    from models.transformers_calls import as_broken
 
     settings, tensors = read_adapter(folder)
     with as_broken(folder):

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from models.catalog import ADAPTER_CONFIG, SMOLLM2, Entry, find
 from models.device import choose_device
+from models.encoder_files import encoder_folder
 from models.engines.adapted_choice import AdaptedChoice
 from models.engines.choice import engine_choice
 from models.engines.lora import AdapterMismatch, misfits, read_lora
 from models.errors import ModelError, ModelNotFound, WrongRole
 from models.files import read_config, read_weights
-from models.loading import LoadedChat, encoder_folder, load_chat
+from models.loading import LoadedChat, load_chat
 from models.manifest import MANIFEST, write_manifest
 from models.memory import kept
 from models.prepare import folder_of, locked_folder, swap_in, temporary_folder

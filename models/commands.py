@@ -94,8 +94,8 @@ def _profile_facts(profile: Profile, roles: Roles) -> dict[str, Any]:
 
 def _show(args: argparse.Namespace, house: Any) -> dict[str, Any]:
     from models.catalog import find
+    from models.encoder_files import encoder_folder
     from models.files import cache_bytes_per_token, read_config, read_weights
-    from models.loading import encoder_folder
     from models.prepare import folder_of, prepared_folder
 
     entry = find(args.name, None, house.home)

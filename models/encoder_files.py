@@ -11,13 +11,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import BrokenModel
+from models.errors import BrokenModel, UnsafeModel
 from models.files import read_config, read_json, read_weights
-from models.loading import encoder_folder
 from models.manifest import read_manifest, sha256_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+
+def encoder_folder(folder: Path) -> Path:
+    """Where a sentence encoder keeps its transformer: the folder itself, or the one its modules.json names.
+
+    Raises:
+        UnsafeModel: modules.json names a class that sentence-transformers does not ship, or leaves the folder.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return folder
+    try:
+        modules = json.loads(path.read_text(encoding="utf-8"))
+        facts = [(str(module["type"]), str(module["path"])) for module in modules]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BrokenModel(folder, "modules.json cannot be read") from error
+    for kind, inner in facts:
+        if not kind.startswith("sentence_transformers."):
+            raise UnsafeModel(folder, f"modules.json asks for the class {kind}")
+        if not (folder / inner).resolve().is_relative_to(folder.resolve()):
+            raise UnsafeModel(folder, "modules.json points outside the folder")
+    return folder / facts[0][1] if facts else folder
 
 
 class EncoderFiles:

@@ -5,32 +5,26 @@ Loaded models are kept for the process; a second user of the same model waits fo
 
 from __future__ import annotations
 
-import json
-import re
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.adapted import put_together
 from models.device import DeviceChoice, available_memory_bytes, choose_device
-from models.errors import BrokenModel, DoesNotFit, MissingPackage, UnsafeModel
+from models.encoder_files import encoder_folder
+from models.errors import BrokenModel, DoesNotFit
 from models.files import Weights, cache_bytes_per_token, context_tokens, read_config, read_json, read_weights
 from models.manifest import read_manifest
 from models.memory import kept, make_room
 from models.templates import BY_NAME
+from models.transformers_calls import alone, as_broken, gguf_progress, quiet
 
 if TYPE_CHECKING:
     from langchain_huggingface import HuggingFaceEmbeddings
 
     from models.engines.torch import TorchEngine
 
-alone = threading.RLock()
-"""Held while transformers makes a model: meanwhile it changes itself for all threads, and another's model would lack
-the weights that it shares between layers."""
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "embed_in.weight")
 _WORKING_BYTES = 150 * 1024**2  # the libraries' own buffers
@@ -221,7 +215,7 @@ def load_gguf(gguf: Path, dtype: Any, on_fraction: Callable[[float], None] = lam
     """
     import transformers
 
-    with alone, quiet(), _gguf_progress(on_fraction), as_broken(gguf):
+    with alone, quiet(), gguf_progress(on_fraction), as_broken(gguf):
         # without dequantize=True the model counts as quantised and can neither be saved nor trained
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),
@@ -381,28 +375,6 @@ def _in_float32(module: Any, inputs: Any, features: dict[str, Any]) -> dict[str,
     return features | {"token_embeddings": features["token_embeddings"].float()}
 
 
-def encoder_folder(folder: Path) -> Path:
-    """Where a sentence encoder keeps its transformer: the folder itself, or the one its modules.json names.
-
-    Raises:
-        UnsafeModel: modules.json names a class that sentence-transformers does not ship, or leaves the folder.
-    """
-    path = folder / "modules.json"
-    if not path.is_file():
-        return folder
-    try:
-        modules = json.loads(path.read_text(encoding="utf-8"))
-        facts = [(str(module["type"]), str(module["path"])) for module in modules]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BrokenModel(folder, "modules.json cannot be read") from error
-    for kind, inner in facts:
-        if not kind.startswith("sentence_transformers."):
-            raise UnsafeModel(folder, f"modules.json asks for the class {kind}")
-        if not (folder / inner).resolve().is_relative_to(folder.resolve()):
-            raise UnsafeModel(folder, "modules.json points outside the folder")
-    return folder / facts[0][1] if facts else folder
-
-
 def _settle(name: str, weights: Weights, config: dict[str, Any], choice: DeviceChoice | None = None) -> DeviceChoice:
     import torch
 
@@ -451,54 +423,3 @@ def _free_gpu_bytes() -> int:
     import torch
 
     return int(torch.cuda.mem_get_info()[0])
-
-
-@contextmanager
-def as_broken(folder: Path) -> Iterator[None]:
-    """Turns what the libraries raise over bad files into one sentence."""
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    # what a number or word that does not belong into config.json sets off, deep inside
-    families = (ImportError, OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, ArithmeticError)
-    try:
-        yield
-    except (*families, AssertionError, SafetensorError, StrictDataclassError) as error:
-        needed = re.search(r"requires the (\w+) library|Missing optional dependencies: (\w+)", str(error))
-        if needed or isinstance(error, ImportError):
-            package = (needed[1] or needed[2]).lower() if needed else getattr(error, "name", None) or "?"
-            raise MissingPackage(f"The model in {folder}", package) from error
-        reason = " ".join(str(error).split())[:300]
-        raise BrokenModel(folder, f"loading failed with {type(error).__name__}: {reason}") from error
-
-
-@contextmanager
-def _gguf_progress(on_fraction: Callable[[float], None]) -> Iterator[None]:
-    """Reports transformers' GGUF reading to `on_fraction` in place of the bar it draws whatever its settings say."""
-    reading: Any = import_module("transformers.modeling_gguf_pytorch_utils")
-
-    def counted(tensors: Any, **_: Any) -> Iterator[Any]:
-        for done, tensor in enumerate(tensors, start=1):
-            yield tensor
-            on_fraction(done / len(tensors))
-
-    original, reading.tqdm = reading.tqdm, counted
-    try:
-        yield
-    finally:
-        reading.tqdm = original
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silences transformers' own bars and remarks: Hearth draws its own progress and says what matters."""
-    logging: Any = import_module("transformers.utils.logging")
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

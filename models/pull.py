@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.catalog import Entry
+from models.encoder_files import encoder_folder
 from models.environment import allow_hub, go_offline
 from models.errors import HubFailed, UnsafeModel
 from models.files import Weights, read_config, read_weight_files, read_weights
 from models.home import models_folder
-from models.loading import encoder_folder
 from models.manifest import intact, read_manifest, write_manifest
 from models.prepare import locked_folder, swap_in, temporary_folder
 from models.registry_checks import ADAPTER_WEIGHTS, is_adapter, refuse_not_finite

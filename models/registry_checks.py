@@ -55,7 +55,7 @@ def check_model(folder: Path, name: str, role: str) -> tuple[Weights, dict[str, 
         ModelNotFound, UnsafeModel, BrokenModel: the files are missing, unsafe or damaged.
         WrongRole: it was made for something else.
     """
-    from models.loading import encoder_folder
+    from models.encoder_files import encoder_folder
 
     inner = encoder_folder(folder)
     config, weights = read_config(inner), read_weights(inner)

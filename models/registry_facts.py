@@ -106,8 +106,8 @@ def weights_sha256(folder: Path) -> str:
         return manifest.weights_sha256()
     import hashlib
 
+    from models.encoder_files import encoder_folder
     from models.files import read_weights
-    from models.loading import encoder_folder
 
     hashes = [sha256_of(path) for path in read_weights(encoder_folder(folder)).files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from models.device import choose_device
+from models.encoder_files import encoder_folder
 from models.errors import BrokenModel
 from models.files import read_config, read_weights
-from models.loading import alone, as_broken, encoder_folder, load_tokenizer, model_from_files, quiet
+from models.loading import load_tokenizer, model_from_files
+from models.transformers_calls import alone, as_broken, quiet
 
 
 def load_for_training(

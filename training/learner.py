@@ -55,7 +55,7 @@ class Learner:
 
     def save(self, folder: Path, task: Task) -> None:
         """Writes the folder that serves: an adapter with its configuration, or the whole model."""
-        from models.loading import quiet
+        from models.transformers_calls import quiet
 
         folder.mkdir(parents=True, exist_ok=True)
         with quiet():
@@ -81,8 +81,8 @@ class Learner:
 
     def _kept_in_half(self) -> bool:
         """A model that began from nothing, with no format to stay comparable with, and one that goes on from such."""
+        from models.encoder_files import encoder_folder
         from models.files import read_config
-        from models.loading import encoder_folder
 
         return self.base_name == FROM_SCRATCH or read_config(encoder_folder(self.base_folder)).get("dtype") == "float16"
 

@@ -251,8 +251,8 @@ def settle(recipe: Recipe) -> bool:
 
 def window_of(learner: Learner) -> int:
     """Most tokens that the base reads at once."""
+    from models.encoder_files import encoder_folder
     from models.files import read_config
-    from models.loading import encoder_folder
     from models.tasks.base import window_tokens
 
     return window_tokens(learner.tokenizer, read_config(encoder_folder(learner.base_folder)))

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import cast
 
 from models.device import available_memory_bytes
+from models.encoder_files import encoder_folder
 from models.engines.openvino_forms import FORMS, FormName, fill
 from models.engines.openvino_paged import import_openvino
 from models.errors import DoesNotFit, ModelError
 from models.files import Weights, read_weights
 from models.home import models_folder
-from models.loading import encoder_folder
 from models.manifest import MANIFEST, intact, read_manifest, sha256_of, write_manifest
 from models.prepare import locked_folder, swap_in, temporary_folder
 

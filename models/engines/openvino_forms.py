@@ -60,9 +60,9 @@ def form_of(folder: Path, role: str | None) -> FormName:
         WrongRole: there is none for such a model; torch serves it.
     """
     from models.catalog import DEFAULTS
+    from models.encoder_files import encoder_folder
     from models.errors import WrongRole
     from models.files import read_config
-    from models.loading import encoder_folder
     from models.tasks.roles import served_by
 
     serves = role or served_by(read_config(encoder_folder(folder)))

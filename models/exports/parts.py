@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.encoder_files import encoder_folder
 from models.engines import encoder_parity
 from models.engines.parity import PROBES
 from models.exports.whole import Whole
 from models.files import read_config
-from models.loading import encoder_folder, load_embeddings, load_tokenizer, model_from_files
+from models.loading import load_embeddings, load_tokenizer, model_from_files
 from models.tasks.base import window_tokens
 
 Feed = Mapping[str, npt.NDArray[Any]]

@@ -25,7 +25,8 @@ from models.errors import MissingExtra
 from models.exports.errors import CannotExport
 from models.exports.parts import Feed, Part, part_of, stacked
 from models.exports.whole import Whole, copy_files
-from models.loading import load_tokenizer, model_from_files, quiet
+from models.loading import load_tokenizer, model_from_files
+from models.transformers_calls import quiet
 
 LARGEST_DIFFERENCE = 0.005  # of a probability, both sides computing in float32
 LEAST_COSINE = 0.9999

@@ -11,14 +11,16 @@ from tempfile import mkdtemp
 
 from models.adapted import TASK_CONFIG, adapted_config, base_folder_of, is_adapted, put_together
 from models.catalog import Entry
+from models.encoder_files import encoder_folder
 from models.files import read_config
-from models.loading import encoder_folder, load_tokenizer, quiet
+from models.loading import load_tokenizer
 from models.manifest import MANIFEST
 from models.memory import forget
 from models.prepare import folder_of
 from models.registry_checks import is_adapter
 from models.registry_facts import CARD, ENTRY
 from models.tasks.roles import served_by
+from models.transformers_calls import quiet
 
 # what Hearth keeps beside a model for itself, and forms that are made anew
 _OURS = (".*", MANIFEST, ENTRY, "openvino-*")

@@ -32,8 +32,8 @@ def add_verbs(actions: argparse._SubParsersAction[Any], common: argparse.Argumen
 
 def _inspect(options: argparse.Namespace, house: Any) -> dict[str, Any]:
     from models.catalog import find
+    from models.encoder_files import encoder_folder
     from models.inspection.blocks import read_blocks
-    from models.loading import encoder_folder
     from models.prepare import folder_of
 
     entry = find(options.name, None, house.home)

@@ -185,7 +185,7 @@ class PipelineTask:
     @contextmanager
     def _named_failures(self) -> Iterator[None]:
         """What transformers raises over a model or an input that it cannot work with, as one sentence."""
-        from models.loading import quiet
+        from models.transformers_calls import quiet
 
         try:
             with quiet():
