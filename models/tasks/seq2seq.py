@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.errors import PromptTooLong
 from models.scheduler import process_scheduler
 from models.tasks.base import TaskModel, tokenizer_turn
+
+if TYPE_CHECKING:
+    import torch
 
 # Marian's tokenizer asks for a package that only matters for odd quotation marks
 warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
@@ -54,6 +57,23 @@ class Seq2SeqModel(TaskModel):
         Raises:
             PromptTooLong: a text is longer than the encoder's window.
         """
+        found = self.candidates(texts, 1, new_tokens=new_tokens, forced_first=forced_first, beams=beams, **options)
+        return [best for best, *_ in found]
+
+    def candidates(
+        self,
+        texts: Sequence[str],
+        count: int,
+        *,
+        new_tokens: Callable[[int], int],
+        forced_first: int | None = None,
+        beams: int | None = None,
+        **options: Any,
+    ) -> list[list[Generated]]:
+        """So many outputs for each text, the best of the search first; the rest as for `generate`.
+
+        `count` is at most the number of beams.
+        """
         ids = [self._encode(text) for text in texts]
         longest = max((len(one) for one in ids), default=0)
         if longest > self.window:
@@ -62,7 +82,9 @@ class Seq2SeqModel(TaskModel):
             options["forced_bos_token_id"] = forced_first
         if beams is not None:
             options["num_beams"] = beams
-        results: list[Generated] = [Generated("", False)] * len(texts)
+        if count > 1:
+            options["num_return_sequences"] = count
+        results: list[list[Generated]] = [[]] * len(texts)
         order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
         while order:
             rows = max(1, min(_BATCH_ROWS, _BATCH_TOKENS // max(1, len(ids[order[0]]))))
@@ -77,17 +99,46 @@ class Seq2SeqModel(TaskModel):
         positions = self.config.get("max_position_embeddings")
         return int(positions) - 1 if isinstance(positions, int) and positions > 1 else 1024
 
-    def _batch(self, ids: Sequence[list[int]], limits: Sequence[int], options: dict[str, Any]) -> list[Generated]:
+    def likelihoods(self, texts: Sequence[str], outputs: Sequence[str]) -> list[float]:
+        """The mean log-likelihood of the tokens of each output, its end with them, where the model reads that text.
+
+        Texts and outputs that are too long for the model are cut.
+        """
+        import torch
+
+        with tokenizer_turn:
+            tokenizer = self.load().tokenizer
+            ids = [list(tokenizer(text, verbose=False)["input_ids"])[: self.window] for text in texts]
+            wanted = [list(tokenizer(text_target=one, verbose=False)["input_ids"]) for one in outputs]
+        found: list[float] = []
+        for at in range(0, len(ids), _BATCH_ROWS):
+            rows = slice(at, at + _BATCH_ROWS)
+            inputs, mask = self._padded(ids[rows])
+            labels, learned = self._padded([one[: self._decoder_window] for one in wanted[rows]])
+            labels = labels.masked_fill(learned == 0, -100)
+            logits = self._forward(input_ids=inputs, attention_mask=mask, labels=labels).logits.float().cpu()
+            losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+            found += (-losses.sum(1) / learned.sum(1)).tolist()
+        return found
+
+    def _padded(self, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and their mask, each (rows, longest); an encoder reads its padding on the right."""
+        import torch
+
+        padding = int(self.load().tokenizer.pad_token_id)
+        inputs = torch.full((len(ids), max(len(one) for one in ids)), padding)
+        mask = torch.zeros_like(inputs)
+        for row, one in enumerate(ids):
+            inputs[row, : len(one)] = torch.tensor(one)
+            mask[row, : len(one)] = 1
+        return inputs, mask
+
+    def _batch(self, ids: Sequence[list[int]], limits: Sequence[int], options: dict[str, Any]) -> list[list[Generated]]:
         import torch
 
         loaded = self.load()
         tokenizer, model = loaded.tokenizer, loaded.model
-        width = max(len(one) for one in ids)
-        inputs = torch.full((len(ids), width), int(tokenizer.pad_token_id))
-        mask = torch.zeros_like(inputs)
-        for row, one in enumerate(ids):  # an encoder reads its padding on the right
-            inputs[row, : len(one)] = torch.tensor(one)
-            mask[row, : len(one)] = 1
+        inputs, mask = self._padded(ids)
         with process_scheduler().slot(), torch.inference_mode():
             output = model.generate(
                 inputs.to(model.device), attention_mask=mask.to(model.device), max_new_tokens=max(limits), **options
@@ -95,7 +146,12 @@ class Seq2SeqModel(TaskModel):
         ends = _as_set(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
         # a model that is made to write its end as the last token allowed has one token less for text
         forced = model.generation_config.forced_eos_token_id is not None
-        return [self._finish(row[1:].tolist(), limit - forced, ends) for row, limit in zip(output, limits, strict=True)]
+        each = len(output) // len(ids)
+        rows = [row[1:].tolist() for row in output]
+        return [
+            [self._finish(row, limit - forced, ends) for row in rows[at * each : (at + 1) * each]]
+            for at, limit in enumerate(limits)
+        ]
 
     def _finish(self, row: list[int], limit: int, ends: set[int]) -> Generated:
         """A row's own text, no longer than its own limit whatever the batch's was."""

@@ -16,9 +16,10 @@ from models.tasks.familiarity import FILE, Familiar, read_familiar
 from models.tasks.language import detect_language, languages
 from models.tasks.language_codes import language_code
 from models.tasks.sentences import sentence_spans
-from models.tasks.seq2seq import Seq2SeqModel
+from models.tasks.seq2seq import Generated, Seq2SeqModel
 from models.tasks.translation_families import Family, family_of
 
+REVERSE_WEIGHT = "reverse_weight"  # the key of config.json
 _SPACE = re.compile(r"\s+")
 # a text is in a language that a model does not know at the first probability, if its own have less than the second
 _SURE, _NOT_OWN = 0.5, 0.01
@@ -131,19 +132,8 @@ class Translator(Seq2SeqModel):
             return [Translation(text, source, target, self.name) for text in texts]
         self._family.set_source(source)
         pieces = [self._pieces(text, source, target) for text in texts]
-        wanted = [
-            self._family.prompt(text[start:end], source, target)
-            for text, own in zip(texts, pieces, strict=True)
-            for start, end in own
-        ]
-        outputs = iter(
-            self.generate(
-                wanted,
-                new_tokens=lambda tokens: 2 * tokens + 32,
-                forced_first=self._family.forced_first(target),
-                beams=self._beams,
-            )
-        )
+        wanted = [text[start:end] for text, own in zip(texts, pieces, strict=True) for start, end in own]
+        outputs = iter(self._written(wanted, source, target))
         results = []
         for text, own in zip(texts, pieces, strict=True):
             parts, at, cut_off = [], 0, False
@@ -154,6 +144,35 @@ class Translator(Seq2SeqModel):
             whole = "".join([*parts, text[at:]]).strip()
             results.append(Translation(whole, source, target, self.name, cut_off, self._advice(text, source)))
         return results
+
+    def _written(self, pieces: Sequence[str], source: str, target: str) -> list[Generated]:
+        """The translation of each piece; the likeliest in both directions for a model that has a weight for the other.
+
+        Source: Yee et al. 2019, https://arxiv.org/abs/1908.05731 (the noisy channel's rule, here with one model).
+        """
+        weight = float(self.config.get(REVERSE_WEIGHT) or 0)
+        beams = self._beams or self.load().model.generation_config.num_beams or 1
+        both = weight > 0 and beams > 1 and self._family.knows(target, source)
+        found = self.candidates(
+            [self._family.prompt(piece, source, target) for piece in pieces],
+            beams if both else 1,
+            new_tokens=lambda tokens: 2 * tokens + 32,
+            forced_first=self._family.forced_first(target),
+            beams=self._beams,
+        )
+        if not both:
+            return [best for best, *_ in found]
+        sources = [piece for piece, own in zip(pieces, found, strict=True) for _ in own]
+        texts = [one.text for own in found for one in own]
+        forward = self._likelihoods(sources, texts, source, target)
+        backward = self._likelihoods(texts, sources, target, source)
+        scores = iter([there + weight * back for there, back in zip(forward, backward, strict=True)])
+        return [max(own, key=lambda _: next(scores)) for own in found]
+
+    def _likelihoods(self, texts: Sequence[str], outputs: Sequence[str], source: str, target: str) -> list[float]:
+        self._family.set_source(source)
+        self._family.set_target(target)
+        return self.likelihoods([self._family.prompt(text, source, target) for text in texts], outputs)
 
     def _pieces(self, text: str, source: str, target: str) -> list[tuple[int, int]]:
         """The sentences, each cut at white space where it is too long for the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,17 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertForMaskedLM
 from models.errors import BadOption, WrongRole
 from models.tasks.errors import EmptyText, LanguageNotSupported, LanguageUnclear
 from models.tasks.language_codes import language_code
+from models.tasks.translation_families import family_of
 from models.tasks.translator import Translator
 from tests.models.tiny_tasks import save_bert
 from tests.models.tiny_translators import save_m2m, save_marian, save_nllb, save_t5
 
+TWO_WAYS = {f"translation_{pair}": {"prefix": f"{pair}: "} for pair in ("en_to_de", "de_to_en")}
 SENTENCES = "The river runs past old towns. People in boats look for fish! Who wrote the notes?"
+
+
+def save_two_ways(folder: Path) -> Path:
+    return save_t5(folder, params=TWO_WAYS)
 
 
 def plain(folder: Path, text: str, first: int | None = None, source: str | None = None, **options: Any) -> str:
@@ -90,6 +97,46 @@ def test_the_search_may_have_beams(tmp_path: Path, float32: None) -> None:
     folder = save_marian(tmp_path / "marian")
     translator = Translator(str(folder), home=tmp_path, beams=3)
     assert translator("The river runs.", to="de").translation == plain(folder, "The river runs.", num_beams=3)
+
+
+@pytest.mark.parametrize("save", [save_m2m, save_nllb, save_two_ways])
+def test_the_likeliest_in_both_directions_is_chosen_as_by_transformers(
+    tmp_path: Path, float32: None, save: Callable[[Path], Path]
+) -> None:
+    """Each candidate's mean log-likelihood and four times that of the source given it, one by one."""
+    folder, text, beams, weight = save(tmp_path / "model"), "the river runs past", 4, 4.0
+    plainly = Translator(str(folder), home=tmp_path, beams=beams)
+    found = [
+        one.text
+        for one in plainly.candidates(
+            [plainly._family.prompt(text, "en", "de")],
+            beams,
+            new_tokens=lambda tokens: 2 * tokens + 32,
+            forced_first=plainly._family.forced_first("de"),
+            beams=beams,
+        )[0]
+    ]
+    assert len(set(found)) > 1
+    assert found[0] == plainly(text, to="de", source="en").translation
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    family = family_of(model.config.to_dict(), tokenizer)
+
+    def likelihood(read: str, written: str, source: str, target: str) -> float:
+        family.set_source(source)
+        family.set_target(target)
+        ids = tokenizer(family.prompt(read, source, target), return_tensors="pt")["input_ids"]
+        labels = tokenizer(text_target=written, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            return -float(model(ids[:, :48], labels=labels[:, :47]).loss)
+
+    scores = [likelihood(text, one, "en", "de") + weight * likelihood(one, text, "de", "en") for one in found]
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"reverse_weight": weight}))
+    both = Translator(str(folder), home=tmp_path, beams=beams)
+    expected = found[scores.index(max(scores))]
+    assert [both(text, to="de", source="en").translation for _ in range(2)] == [expected] * 2
+    assert both.many(["Who wrote the notes?", text], to="de", source="en")[1].translation == expected
 
 
 def test_sentences_are_translated_one_by_one_and_lines_stay(tmp_path: Path, float32: None) -> None:

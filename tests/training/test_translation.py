@@ -117,11 +117,15 @@ def test_a_translator_from_nothing_goes_on_learning_by_its_name_in_the_registry(
     toy: Callable[..., Recipe], tmp_path: Path, float32: None
 ) -> None:
     losses: dict[str, list[float]] = {"first": [], "second": []}
-    for name, changes in (("first", {"training__steps": 150}), ("second", {"base": "toy@1"})):
+    for name, changes in (
+        ("first", {"training__steps": 150, "task__reverse_weight": 0.2}),
+        ("second", {"base": "toy@1"}),
+    ):
         lines: list[dict[str, Any]] = []
         run(toy(**changes), home=tmp_path, folder=tmp_path / name, show=lines.append)
         losses[name] = [line["loss"] for line in lines if line["event"] == "step"]
         publish(tmp_path / name, home=tmp_path, name="toy")
+        assert json.loads((tmp_path / name / "model" / "config.json").read_text())["reverse_weight"] == 0.2
     assert losses["second"][0] < losses["first"][0] / 2
     served = Translator("toy@2", home=tmp_path)
     assert served.languages == (("en",), ("de",))
@@ -150,7 +154,7 @@ def test_the_encoder_reads_in_training_what_it_reads_in_serving(toy: Callable[..
     learner.save(tmp_path / "model", task)
     served = Translator(str(tmp_path / "model"), home=tmp_path)
     read: list[str] = []
-    served.generate = lambda texts, **_: read.extend(texts) or []  # type: ignore[method-assign, assignment, func-returns-value]
+    served.candidates = lambda texts, *_, **__: read.extend(texts) or []  # type: ignore[method-assign, assignment, func-returns-value]
     for source, to, text in (("en", "de", "red house"), ("de", "en", "rot Haus")):
         with pytest.raises(StopIteration):
             served.many([text], source=source, to=to)

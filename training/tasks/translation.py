@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.data import Column, Layout, Part, Splits
-from training.tasks.base import Prediction, Row
+from training.tasks.base import Prediction, Row, change_config
 from training.tasks.seq2seq import Seq2Seq, WritingOptions
 
 if TYPE_CHECKING:
@@ -32,11 +32,14 @@ class Options(WritingOptions):
 
     `pairs` such as ["en-de", "de-en"] make a row with a column a language into one example a pair, for those pairs of
     which it has both languages; `prefixes` such as {"en-de" = "translate English to German: "} tell a base its
-    languages, where it does not know them by itself.
+    languages, where it does not know them by itself. Where a model serves both directions of a pair, `reverse_weight`
+    is what the likelihood of the source given a translation counts beside that of the translation (None keeps the
+    base's; 0.2 is a good one); it chooses among as many translations as there are `beams`.
     """
 
     pairs: tuple[str, ...] = ()
     prefixes: dict[str, str] | None = None
+    reverse_weight: float | None = None
 
 
 class Translation(Seq2Seq):
@@ -78,6 +81,10 @@ class Translation(Seq2Seq):
 
     def model_files(self, folder: Path) -> None:
         super().model_files(folder)
+        if self.options.reverse_weight is not None:
+            from models.tasks.translator import REVERSE_WEIGHT
+
+            change_config(folder, {REVERSE_WEIGHT: self.options.reverse_weight})
         if self._knows_little:
             from models.tasks.familiarity import write_familiar
 
