@@ -123,6 +123,7 @@ def _held(index: Path) -> Counter[tuple[Any, ...]] | None:
     held: Counter[tuple[Any, ...]] = Counter()
     try:
         opened = tantivy.Index.open(str(index))
+        opened.config_reader("Manual")  # looked at once; see SparseIndex
         searcher = opened.searcher()
         for collection, _ in searcher.terms_with_prefix("collection", ""):
             query = tantivy.Query.term_query(opened.schema, "collection", collection, "basic")

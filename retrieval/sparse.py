@@ -118,9 +118,7 @@ class SparseIndex:
         name = uuid.uuid4().hex
         path = self._folder / name
         path.mkdir(parents=True)
-        self._index = tantivy.Index(_schema(), path=str(path))
-        self._analysis.register(self._index, _TOKENIZER)
-        self._open_name = name
+        self._use(tantivy.Index(_schema(), path=str(path)), name)
         self._apply(changes)
         self._write_stamp(_Stamp(name, changes.commit.generation, changes.commit.token))
         self._look(changes.commit)
@@ -136,11 +134,9 @@ class SparseIndex:
         try:
             if not tantivy.Index.exists(str(path)):
                 return False
-            self._index = tantivy.Index.open(str(path))
+            self._use(tantivy.Index.open(str(path)), name)
         except (ValueError, OSError):
             return False
-        self._analysis.register(self._index, _TOKENIZER)
-        self._open_name = name
         return True
 
     def _read_stamp(self) -> _Stamp | None:
@@ -165,14 +161,18 @@ class SparseIndex:
     def _refresh_in_memory(self) -> None:
         changes = self._store.changes_since(self._seen) if self._index is not None and not self._open_name else None
         if changes is None:
-            self._index = tantivy.Index(_schema())
-            self._analysis.register(self._index, _TOKENIZER)
-            self._open_name = None
+            self._use(tantivy.Index(_schema()), None)
             changes = self._store.changes_since(NO_COMMIT) or Changes(NO_COMMIT, [], [])
         self._apply(changes)
         self._look(changes.commit)
 
     # Either -----------------------------------------------------------------------------------------------------------
+
+    def _use(self, index: Any, name: str | None) -> None:
+        # Left to itself it looks for commits in a thread of its own, which writes a lock file even after the end.
+        index.config_reader("Manual")
+        self._analysis.register(index, _TOKENIZER)
+        self._index, self._open_name = index, name
 
     def _apply(self, changes: Changes) -> None:
         """Make the index hold these changes; applying the same ones twice gives the same index."""

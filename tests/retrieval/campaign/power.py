@@ -152,7 +152,8 @@ def rebuilt(source: Path, target: Path, root: str, events: list[Event], moment: 
             files[event.other.removeprefix(root).lstrip("/")] = files.pop(name)
         elif event.kind == "unlink":
             files.pop(name, None)
-    shutil.rmtree(target, ignore_errors=True)
+    while target.exists():  # a thread of tantivy's that was late may lay a lock file there meanwhile
+        shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for name, file in files.items():
         content = bytearray(file.synced)
