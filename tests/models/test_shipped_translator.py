@@ -26,6 +26,8 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> Translator:
         ("Two dogs play in the snow.", "en", "French", {"chiens", "neige"}),
         ("Two dogs play in the snow.", "en", "Czech", {"psi", "sněhu"}),
         ("Zwei Hunde spielen im Schnee.", "de", "English", {"dogs", "snow"}),
+        ("Deux chiens jouent dans la neige.", "fr", "English", {"dogs", "snow"}),
+        ("Dva psi si hrají ve sněhu.", "cs", "English", {"dogs", "snow"}),
     ],
 )
 def test_a_description_of_a_picture_is_translated(
