@@ -112,6 +112,9 @@ class Translator(Seq2SeqModel):
         among = [code for code in self._family.sources if code != target]
         if not among:
             return detect_language(text).code
+        if not any(self._family.knows(code, target) for code in among):
+            likest = next(iter(languages(text, among)), None)  # however short the text: it is refused
+            return likest.code if likest else among[0]
         ranked = languages(text)
         own = sum(found.score for found in ranked if found.code in among)
         if ranked[0].score >= _SURE and own < _NOT_OWN:
