@@ -16,9 +16,16 @@ _WORDS = (
     " eighteen nineteen twenty"
 ).split()
 _NUMBER_WORDS = {word: number for number, word in enumerate(_WORDS)} | {"once": 1, "twice": 2, "dozen": 12}
-_TIMES = dict(
-    zip("k K thousand M million B billion hundred".split(), (1e3, 1e3, 1e3, 1e6, 1e6, 1e9, 1e9, 100), strict=True)
-)
+_TIMES = {
+    "hundred": 100,
+    "thousand": 1000,
+    "million": 10**6,
+    "billion": 10**9,
+    "k": 1000,
+    "K": 1000,
+    "M": 10**6,
+    "B": 10**9,
+}
 _NUMBER = re.compile(
     r"(?<![\w.])(?P<sign>[-−])?(?P<money>[$€£¥])?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+(?:[eE]-?\d+\b)?)"
     r"(?:\s?(?P<percent>%|percent\b)|\s(?P<times>hundred|thousand|million|billion)\b|(?(money)(?P<short>[KkMB])\b|(?!)))?"

@@ -12,6 +12,8 @@ from typing import Any
 
 from models.errors import BrokenModel, MissingPackage
 
+EXPORT_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""What transformers' exporters raise over a model that they do not know, which a caller turns into one sentence."""
 alone = threading.RLock()
 """Held while transformers makes a model: meanwhile it changes itself for all threads, and another's model would lack
 the weights that it shares between layers."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.device import cpu_flags
 from models.errors import ModelError
+from models.transformers_calls import EXPORT_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +27,6 @@ _ENCODER_MASK = [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
 # next token agrees with float32 at 95.5 % of the places instead of 92.7 %, and all 30 would bring 95.6 %.
 _AFTER_GATE = ".down_proj"
 _KEPT_SHARE = 1 / 6
-
-_EXPORT_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, AssertionError)
 
 
 class ConversionFailed(ModelError):
@@ -97,7 +96,7 @@ def _failing_as(name: str) -> Iterator[None]:
     """Turns what the exporter raises into one sentence."""
     try:
         yield
-    except _EXPORT_ERRORS as error:
+    except EXPORT_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
         raise ConversionFailed(name, f"{type(error).__name__}: {reason}") from error
 

@@ -26,7 +26,7 @@ from models.exports.errors import CannotExport
 from models.exports.parts import Feed, Part, part_of, stacked
 from models.exports.whole import Whole, copy_files
 from models.loading import load_tokenizer, model_from_files
-from models.transformers_calls import quiet
+from models.transformers_calls import EXPORT_ERRORS, quiet
 
 LARGEST_DIFFERENCE = 0.005  # of a probability, both sides computing in float32
 LEAST_COSINE = 0.9999
@@ -34,7 +34,6 @@ CHAT_BOUNDS = ParityBounds(mean_difference=0.005, spread=0.01, agreement=0.99)
 
 _EXPORTERS = {"onnx": ("OnnxExporter", "OnnxConfig"), "openvino": ("OpenVINOExporter", "OpenVINOConfig")}
 _FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
-_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, AssertionError)
 
 Run = Callable[[Feed], dict[str, npt.NDArray[Any]]]
 
@@ -192,7 +191,7 @@ def _refusing(name: str, form: str) -> Iterator[None]:
     try:
         with quiet(), contextlib.redirect_stdout(io.StringIO()):
             yield
-    except _ERRORS as error:
+    except EXPORT_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
         raise CannotExport(name, form, f"the exporter failed with {type(error).__name__}: {reason}") from error
     finally:

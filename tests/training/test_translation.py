@@ -19,7 +19,7 @@ from models.tasks.translator import Translator
 from tests.training.conftest import write_rows
 from training.averaging import Averaging
 from training.data import load_data
-from training.errors import DataError
+from training.errors import DataError, RecipeError
 from training.evaluation import judge
 from training.publish import publish
 from training.recipe import Recipe, recipe_from
@@ -146,6 +146,18 @@ def test_a_translator_says_of_each_language_what_98_of_100_texts_reach(
         numbers = [own.measure(text) for text in {row["text"] for row in splits.validation if row["from"] == language}]
         for side, least in zip(zip(*numbers, strict=True), own.least, strict=True):
             assert 0.005 <= sum(number < least for number in side) / len(side) <= 0.03
+
+
+def test_a_model_goes_on_with_a_pair_that_it_is_told_and_refuses_one_that_it_is_not(
+    toy: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    run(toy(), home=tmp_path, folder=tmp_path / "first")
+    base, pairs = str(tmp_path / "first" / "model"), ["en-de", "de-en"]
+    with pytest.raises(RecipeError, match=r"the pair = de-en, .* or de-en among task\.prefixes"):
+        run(toy(base=base, task__pairs=pairs), home=tmp_path, folder=tmp_path / "second")
+    run(toy(base=base, task__pairs=pairs, task__prefixes={"de-en": "back "}), home=tmp_path, folder=tmp_path / "third")
+    written = json.loads((tmp_path / "third" / "model" / "config.json").read_text())["task_specific_params"]
+    assert written == {"translation_en_to_de": {"prefix": ""}, "translation_de_to_en": {"prefix": "back "}}
 
 
 def test_the_encoder_reads_in_training_what_it_reads_in_serving(toy: Callable[..., Recipe], tmp_path: Path) -> None:

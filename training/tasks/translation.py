@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.data import Column, Layout, Part, Splits
+from training.errors import RecipeError
 from training.tasks.base import Prediction, Row, change_config
 from training.tasks.seq2seq import Seq2Seq, WritingOptions
 
@@ -31,8 +32,8 @@ class Options(WritingOptions):
     """Keys of `[task]`, beside those of all encoder-decoders.
 
     `pairs` such as ["en-de", "de-en"] make a row with a column a language into one example a pair, for those pairs of
-    which it has both languages; `prefixes` such as {"en-de" = "translate English to German: "} tell a base its
-    languages, where it does not know them by itself. Where a model serves both directions of a pair, `reverse_weight`
+    which it has both languages; `prefixes` such as {"en-de" = "translate English to German: "} tell a base
+    the pairs that it does not know by itself. Where a model serves both directions of a pair, `reverse_weight`
     is what the likelihood of the source given a translation counts beside that of the translation (None keeps the
     base's; 0.2 is a good one); it chooses among as many translations as there are `beams`.
     """
@@ -77,7 +78,9 @@ class Translation(Seq2Seq):
                 return {}
             several = len({target for _, target in self.pairs}) > 1
             prefixes = {f"{source}-{to}": f"{_token(to)} " if several else "" for source, to in self.pairs}
-        return {_key(*pair.split("-", 1)): {"prefix": prefix} for pair, prefix in prefixes.items()}
+        named = {_key(*pair.split("-", 1)): {"prefix": prefix} for pair, prefix in prefixes.items()}
+        own = self.base_config.get("task_specific_params") if self.recipe.base is not None else None
+        return (own or {}) | named
 
     def model_files(self, folder: Path) -> None:
         super().model_files(folder)
@@ -123,6 +126,10 @@ class Translation(Seq2Seq):
         return family_of(self.base_config | own, self.tokenizer)
 
     def source_text(self, row: Row) -> str:
+        if not self._family.knows(row["from"], row["to"]):
+            pair = f"{row['from']}-{row['to']}"
+            expected = f"pairs that {self.recipe.base or 'the model'} knows, or {pair} among task.prefixes"
+            raise RecipeError(self.recipe.name, "the pair", pair, expected)
         self._family.set_source(row["from"])
         return self._family.prompt(row["text"], row["from"], row["to"])
 
